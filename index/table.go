@@ -1,0 +1,331 @@
+package index
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+const (
+	firstStepBytes = 4 << 10
+	maxStepBytes   = 256 << 10
+	blockBytes     = 4 << 10
+)
+
+// table is what the offset and the time index share: a file of fixed-size entries.
+// Exactly one of its backings is set: a mapping (being written), a file (pread), or heap
+// bytes alone (an index that could not be stored because the disk is full).
+type table struct {
+	name       string
+	entryBytes int
+	maxEntries int
+
+	fs        vfs.FS
+	file      vfs.File
+	mapping   vfs.Mapping
+	mem       []byte // the mapping's, or heap bytes; nil when read by pread
+	allocated int64  // bytes of the file that may be touched through mem
+	step      int64
+	count     atomic.Int64 // published entries
+}
+
+// create prepares an index for writing that holds count entries already. Nothing is
+// opened before the first reserve.
+func (t *table) create(fs vfs.FS, name string, entryBytes, maxBytes, count int) {
+	t.fs, t.name, t.entryBytes = fs, name, entryBytes
+	t.maxEntries = max(maxBytes/entryBytes, count+1)
+	t.count.Store(int64(count))
+}
+
+// openRead opens an index for lookups and derives its count: a zero tail, which is what
+// preallocation leaves after a crash, is not counted.
+func (t *table) openRead(fs vfs.FS, name string, entryBytes int) error {
+	f, err := fs.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	t.fs, t.name, t.entryBytes, t.file = fs, name, entryBytes, f
+	if err := t.deriveCount(); err != nil {
+		f.Close()
+		return err
+	}
+	return nil
+}
+
+func (t *table) deriveCount() error {
+	size, err := t.file.Size()
+	if err != nil {
+		return err
+	}
+	if size%int64(t.entryBytes) != 0 {
+		// A preallocated file may end anywhere once its entries are over; a torn entry
+		// shows as non-zero bytes there.
+		tail := make([]byte, size%int64(t.entryBytes))
+		if err := readFull(t.file, tail, size-int64(len(tail))); err != nil {
+			return err
+		}
+		if !allZero(tail) {
+			return t.corrupt("size %d is no multiple of %d", size, t.entryBytes)
+		}
+	}
+	n := size / int64(t.entryBytes)
+	buf := make([]byte, blockBytes/t.entryBytes*t.entryBytes)
+	for n > 0 {
+		start := max(0, n-int64(len(buf)/t.entryBytes))
+		block := buf[:(n-start)*int64(t.entryBytes)]
+		if err := readFull(t.file, block, start*int64(t.entryBytes)); err != nil {
+			return err
+		}
+		for ; n > start; n-- {
+			if !allZero(block[(n-1-start)*int64(t.entryBytes):][:t.entryBytes]) {
+				t.count.Store(n)
+				return nil
+			}
+		}
+	}
+	t.count.Store(0)
+	return nil
+}
+
+// reserve makes room for one more entry, so that put cannot fail. A full disk is an error
+// here and changes nothing.
+func (t *table) reserve() error {
+	need := (t.count.Load() + 1) * int64(t.entryBytes)
+	if need <= t.allocated {
+		return nil
+	}
+	limit := int64(t.maxEntries) * int64(t.entryBytes)
+	if need > limit {
+		return ErrFull
+	}
+	if t.mapping == nil {
+		if err := t.mapForWriting(limit); err != nil {
+			return err
+		}
+		if need <= t.allocated {
+			return nil
+		}
+	}
+	t.step = min(max(t.step*2, firstStepBytes), maxStepBytes)
+	grown := min(t.allocated+t.step, limit)
+	if err := t.file.Allocate(t.allocated, grown-t.allocated); err != nil {
+		return err
+	}
+	if err := t.mapping.Populate(t.allocated, grown-t.allocated); err != nil {
+		return err
+	}
+	t.allocated = grown
+	return nil
+}
+
+// mapForWriting opens the file, cuts it to its published entries (what lies behind them is
+// stale) and maps its greatest size.
+func (t *table) mapForWriting(limit int64) error {
+	f, err := t.fs.OpenFile(t.name, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	size := t.count.Load() * int64(t.entryBytes)
+	if err := f.Truncate(size); err != nil {
+		f.Close()
+		return err
+	}
+	m, err := f.Map(limit, true)
+	if err != nil {
+		f.Close()
+		return err
+	}
+	if size > 0 {
+		if err := m.Populate(0, size); err != nil {
+			m.Close()
+			f.Close()
+			return err
+		}
+	}
+	t.file, t.mapping, t.mem, t.allocated = f, m, m.Bytes(), size
+	return nil
+}
+
+// slot is where the next entry goes; publish makes it visible.
+func (t *table) slot() []byte {
+	i := t.count.Load() * int64(t.entryBytes)
+	return t.mem[i : i+int64(t.entryBytes)]
+}
+
+func (t *table) publish() { t.count.Add(1) }
+
+// find returns the greatest published entry whose key is at most target, and its number;
+// -1 when there is none.
+func (t *table) find(k kind, target int64, entry []byte) (int, error) {
+	n := int(t.count.Load())
+	if n == 0 {
+		return -1, nil
+	}
+	if t.mem != nil {
+		i := search(t.mem, n, k, target)
+		if i >= 0 {
+			copy(entry, t.mem[i*t.entryBytes:])
+		}
+		return i, nil
+	}
+	if t.file == nil {
+		return t.findOpening(k, target, entry)
+	}
+	return findBlocks(t.file, n, k, target, entry)
+}
+
+// findOpening serves a lookup in an index that is prepared for writing but was not written
+// to since: its entries are on disk only.
+func (t *table) findOpening(k kind, target int64, entry []byte) (int, error) {
+	f, err := t.fs.OpenFile(t.name, os.O_RDONLY, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer f.Close()
+	return findBlocks(f, int(t.count.Load()), k, target, entry)
+}
+
+// findBlocks is search over a file: it reads the block where interpolation puts the
+// target and narrows to one side until a block brackets it.
+func findBlocks(f vfs.File, n int, k kind, target int64, entry []byte) (int, error) {
+	size := k.entryBytes()
+	var stack [blockBytes]byte
+	per := len(stack) / size
+	lo, hi := 0, n // the answer is in [lo-1, hi)
+	guess := n - per
+	for probe := 0; lo < hi; probe++ {
+		start := min(max(guess, lo), hi-1)
+		cnt := min(per, hi-start)
+		block := stack[:cnt*size]
+		if err := readFull(f, block, int64(start*size)); err != nil {
+			return -1, err
+		}
+		i := search(block, cnt, k, target)
+		switch {
+		case i < 0:
+			hi = start
+		case i < cnt-1 || start+cnt == hi:
+			copy(entry, block[i*size:])
+			return start + i, nil
+		default:
+			copy(entry, block[i*size:])
+			lo = start + cnt
+		}
+		guess = (lo+hi)/2 - per/2
+	}
+	return lo - 1, nil
+}
+
+// at reads published entry i.
+func (t *table) at(i int, entry []byte) error {
+	if i < 0 || i >= int(t.count.Load()) {
+		return fmt.Errorf("entry %d of %d in %s", i, t.count.Load(), t.name)
+	}
+	if t.mem != nil {
+		copy(entry, t.mem[i*t.entryBytes:(i+1)*t.entryBytes])
+		return nil
+	}
+	f := t.file
+	if f == nil {
+		var err error
+		if f, err = t.fs.OpenFile(t.name, os.O_RDONLY, 0); err != nil {
+			return err
+		}
+		defer f.Close()
+	}
+	return readFull(f, entry, int64(i*t.entryBytes))
+}
+
+// each calls f with every published entry in order, reading in large pieces.
+func (t *table) each(f func(entry []byte) error) error {
+	n := t.count.Load() * int64(t.entryBytes)
+	buf := make([]byte, min(n, int64(64<<10/t.entryBytes*t.entryBytes)))
+	for pos := int64(0); pos < n; pos += int64(len(buf)) {
+		piece := buf[:min(n-pos, int64(len(buf)))]
+		if err := readFull(t.file, piece, pos); err != nil {
+			return err
+		}
+		for ; len(piece) > 0; piece = piece[t.entryBytes:] {
+			if err := f(piece[:t.entryBytes]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// truncate forgets the entries from number n on. The caller sees to it that nobody looks
+// up meanwhile, or that nothing is appended afterwards.
+func (t *table) truncate(n int) { t.count.Store(int64(n)) }
+
+// trim cuts the file to its published entries; it has no effect before the first reserve.
+func (t *table) trim() error {
+	if t.mapping == nil {
+		return nil
+	}
+	size := t.count.Load() * int64(t.entryBytes)
+	if err := t.file.Truncate(size); err != nil {
+		return err
+	}
+	t.allocated = size
+	return nil
+}
+
+// sync makes the entries durable.
+func (t *table) sync() error {
+	if t.file == nil {
+		return nil
+	}
+	return t.file.SyncData()
+}
+
+func (t *table) close() error {
+	var errs []error
+	if t.mapping != nil {
+		errs = append(errs, t.mapping.Close())
+	}
+	if t.file != nil {
+		errs = append(errs, t.file.Close())
+	}
+	t.mapping, t.file, t.mem = nil, nil, nil
+	return errors.Join(errs...)
+}
+
+func (t *table) corrupt(format string, args ...any) error {
+	return &CorruptError{Name: t.name, Reason: fmt.Sprintf(format, args...)}
+}
+
+func allZero(b []byte) bool {
+	for _, x := range b {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func readFull(f io.ReaderAt, b []byte, off int64) error {
+	n, err := f.ReadAt(b, off)
+	if n == len(b) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// ErrFull says that an index has no room for another entry: its segment must roll.
+var ErrFull = errors.New("index is full")
+
+// CorruptError says why an index file cannot be trusted. It is rebuilt from the log.
+type CorruptError struct {
+	Name   string
+	Reason string
+}
+
+func (e *CorruptError) Error() string { return "corrupt index " + e.Name + ": " + e.Reason }
