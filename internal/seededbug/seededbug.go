@@ -1,0 +1,34 @@
+// Package seededbug switches deliberate bugs on, so that the tests can prove that they
+// would catch them. Without the build tag seededbugs, On is the constant false and the
+// compiler drops what it guards; with the tag, the environment variable SEEDED_BUG names
+// the one bug that is on.
+//
+// A product build never carries the tag. Package conformance runs its crash rounds against
+// a binary that does; engine and segment run their own tests under each name.
+package seededbug
+
+// Bug is the name of one deliberate bug.
+type Bug string
+
+// The bugs. Each stands where its comment says and breaks one promise of the design.
+const (
+	// AckBeforeSync tells waiters that their records are durable before the sync (engine/flush).
+	AckBeforeSync Bug = "ack-before-sync"
+	// NoDirSync leaves out the sync of a folder after a file was created or renamed
+	// (engine/checkpoint, engine, segment).
+	NoDirSync Bug = "no-dir-sync"
+	// RecoverWithoutCRC accepts a batch in recovery whatever its CRC says (segment).
+	RecoverWithoutCRC Bug = "recover-without-crc"
+	// IndexPastPublished lets an index lookup see entries that are not published yet (index, segment).
+	IndexPastPublished Bug = "index-past-published"
+	// ProducerStateNotRebuilt trusts the newest producer snapshot and does not read the
+	// log's tail behind it (engine).
+	ProducerStateNotRebuilt Bug = "producer-state-not-rebuilt"
+	// TornBatchServed leaves a torn batch at the end of a log where readers find it (segment).
+	TornBatchServed Bug = "torn-batch-served"
+)
+
+// All lists every bug.
+func All() []Bug {
+	return []Bug{AckBeforeSync, NoDirSync, RecoverWithoutCRC, IndexPastPublished, ProducerStateNotRebuilt, TornBatchServed}
+}
