@@ -1,0 +1,49 @@
+// Package flush makes appends durable in groups: each log directory has one syncer
+// goroutine, and everything that was appended to a log before its sync starts is covered by
+// it, whoever waits. A thousand appenders share one sync.
+//
+// Invariants:
+//   - Waiter.Synced is called exactly once for each WhenSynced, from the syncer goroutine, or
+//     at once by WhenSynced itself; with nil only when a sync that began after the append has
+//     succeeded.
+//   - The waiters of a log stand in offset order, so a sync wakes a prefix.
+//   - A failed sync is final: the kernel may have dropped the pages, and a second sync would
+//     lie (fsyncgate). The syncer fails for good, every waiter and every later one gets the
+//     error, and OnFailure is told so that the directory goes offline.
+//
+// engine.Store makes a Syncer for each directory and a Log for each partition in it.
+// replication waits through engine.Log.WhenSynced.
+package flush
+
+import (
+	"errors"
+	"time"
+
+	"github.com/millrace/millrace/internal/clock"
+)
+
+// Waiter is told when its records are durable, or that they never will be known to be. It
+// must not block: other waiters stand behind it.
+type Waiter interface{ Synced(err error) }
+
+// Target is what a Log syncs: one partition's files.
+type Target interface {
+	// SyncLog makes everything appended before the call durable and returns the offset
+	// below which all is.
+	SyncLog() (upTo int64, err error)
+	// SyncedOffset is the offset below which all is durable.
+	SyncedOffset() int64
+}
+
+// Options of a Syncer.
+type Options struct {
+	Clock clock.Clock
+	// OnFailure is called once, from the syncer goroutine, before the waiters get the error.
+	OnFailure func(err error)
+	// DeadlineTick rounds deadlines up, so that many logs share a wake-up
+	// (log.flush.scheduler.interval.ms). 0: exact.
+	DeadlineTick time.Duration
+}
+
+// ErrClosed is what waiters get when the directory closes before their sync.
+var ErrClosed = errors.New("flush: the log directory is closed")

@@ -1,0 +1,348 @@
+package flush
+
+import (
+	"container/heap"
+	"slices"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/internal/seededbug"
+)
+
+// Syncer is the group commit of one log directory.
+type Syncer struct {
+	opts Options
+
+	mu        sync.Mutex
+	queue     []*Log // logs that want a sync, each at most once
+	deadlines deadlineHeap
+	timer     clock.Timer
+	failed    error // set once
+	closing   bool
+
+	wake chan struct{} // capacity 1
+	done chan struct{}
+
+	syncs atomic.Int64
+}
+
+// New starts a syncer. Close must be called.
+func New(o Options) *Syncer {
+	s := &Syncer{opts: o, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	go s.run()
+	return s
+}
+
+// Syncs counts the syncs done so far, for metrics and tests.
+func (s *Syncer) Syncs() int64 { return s.syncs.Load() }
+
+// Fail takes the syncer out of service: every waiter, present and future, gets err.
+func (s *Syncer) Fail(err error) {
+	s.mu.Lock()
+	if s.failed == nil {
+		s.failed = err
+	}
+	s.mu.Unlock()
+	s.signal()
+}
+
+// Close serves what is queued, then stops the goroutine. Waiters that come later get
+// ErrClosed.
+func (s *Syncer) Close() {
+	s.mu.Lock()
+	s.closing = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.mu.Unlock()
+	s.signal()
+	<-s.done
+}
+
+func (s *Syncer) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Syncer) run() {
+	defer close(s.done)
+	for {
+		l := s.next()
+		if l == nil {
+			if s.idle() {
+				return
+			}
+			<-s.wake
+			continue
+		}
+		s.serve(l)
+	}
+}
+
+// next takes the log that has waited longest; nil when none wants a sync.
+func (s *Syncer) next() *Log {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expireDeadlinesLocked()
+	if len(s.queue) == 0 {
+		return nil
+	}
+	l := s.queue[0]
+	s.queue = slices.Delete(s.queue, 0, 1)
+	l.queued = false
+	return l
+}
+
+// idle tells, with nothing queued, whether the goroutine may end.
+func (s *Syncer) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing && len(s.queue) == 0
+}
+
+func (s *Syncer) serve(l *Log) {
+	if err := s.failure(); err != nil {
+		l.failAll(err)
+		return
+	}
+	if !l.wantsSync() {
+		l.wakeBelow(l.target.SyncedOffset())
+		return
+	}
+	if seededbug.On(seededbug.AckBeforeSync) {
+		l.wakeAll()
+	}
+	upTo, err := l.target.SyncLog()
+	s.syncs.Add(1)
+	if err != nil {
+		s.fail(l, err)
+		return
+	}
+	l.wakeBelow(upTo)
+}
+
+func (s *Syncer) fail(l *Log, err error) {
+	s.mu.Lock()
+	first := s.failed == nil
+	if first {
+		s.failed = err
+	}
+	s.mu.Unlock()
+	if first && s.opts.OnFailure != nil {
+		s.opts.OnFailure(err)
+	}
+	l.failAll(err)
+}
+
+func (s *Syncer) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
+// enqueue asks for a sync of l. It reports why it cannot be.
+func (s *Syncer) enqueue(l *Log) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.failed != nil:
+		return s.failed
+	case s.closing:
+		return ErrClosed
+	}
+	if !l.queued {
+		l.queued = true
+		s.queue = append(s.queue, l)
+		s.signal()
+	}
+	return nil
+}
+
+// schedule asks for a sync of l at the latest after d. A log has one deadline at a time.
+func (s *Syncer) schedule(l *Log, d time.Duration) {
+	now := s.opts.Clock.Now()
+	at := now.Add(d)
+	if tick := s.opts.DeadlineTick; tick > 0 {
+		if rest := at.UnixNano() % int64(tick); rest != 0 {
+			at = at.Add(tick - time.Duration(rest))
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing || s.failed != nil {
+		return
+	}
+	heap.Push(&s.deadlines, deadline{at: at, log: l})
+	if s.deadlines[0].log == l {
+		s.armLocked(at.Sub(now))
+	}
+}
+
+func (s *Syncer) armLocked(d time.Duration) {
+	if s.timer == nil {
+		s.timer = s.opts.Clock.AfterFunc(d, s.signal)
+		return
+	}
+	s.timer.Reset(d)
+}
+
+// expireDeadlinesLocked queues the logs whose time has come.
+func (s *Syncer) expireDeadlinesLocked() {
+	if len(s.deadlines) == 0 || s.closing {
+		return
+	}
+	now := s.opts.Clock.Now()
+	for len(s.deadlines) > 0 && !s.deadlines[0].at.After(now) {
+		l := heap.Pop(&s.deadlines).(deadline).log
+		l.armed.Store(false)
+		l.requested.Store(true)
+		if !l.queued {
+			l.queued = true
+			s.queue = append(s.queue, l)
+		}
+	}
+	if len(s.deadlines) > 0 {
+		s.armLocked(s.deadlines[0].at.Sub(now))
+	}
+}
+
+type deadline struct {
+	at  time.Time
+	log *Log
+}
+
+type deadlineHeap []deadline
+
+func (h deadlineHeap) Len() int           { return len(h) }
+func (h deadlineHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h deadlineHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *deadlineHeap) Push(x any)        { *h = append(*h, x.(deadline)) }
+func (h *deadlineHeap) Pop() any {
+	old := *h
+	last := old[len(old)-1]
+	old[len(old)-1] = deadline{}
+	*h = old[:len(old)-1]
+	return last
+}
+
+// Log is one partition's queue of waiters.
+type Log struct {
+	syncer *Syncer
+	target Target
+
+	queued    bool        // in syncer.queue; guarded by syncer.mu
+	armed     atomic.Bool // has a deadline
+	requested atomic.Bool // a sync is wanted whether or not somebody waits
+
+	mu      sync.Mutex
+	waiters []waiting // by offset
+}
+
+type waiting struct {
+	offset int64
+	w      Waiter
+}
+
+// NewLog makes the queue of one partition.
+func (s *Syncer) NewLog(t Target) *Log { return &Log{syncer: s, target: t} }
+
+// WhenSynced calls w.Synced(nil) when everything below offset is durable, which may be at
+// once, or w.Synced(err) when that cannot be reached any more.
+func (l *Log) WhenSynced(offset int64, w Waiter) {
+	if l.target.SyncedOffset() >= offset {
+		w.Synced(nil)
+		return
+	}
+	l.mu.Lock()
+	if n := len(l.waiters); n == 0 || l.waiters[n-1].offset <= offset {
+		l.waiters = append(l.waiters, waiting{offset, w})
+	} else {
+		i := sort.Search(n, func(i int) bool { return l.waiters[i].offset > offset })
+		l.waiters = slices.Insert(l.waiters, i, waiting{offset, w})
+	}
+	l.mu.Unlock()
+	if err := l.syncer.enqueue(l); err != nil {
+		l.failAll(err)
+	}
+}
+
+// Request asks for a sync that nobody waits for.
+func (l *Log) Request() {
+	l.requested.Store(true)
+	if err := l.syncer.enqueue(l); err != nil {
+		l.failAll(err)
+	}
+}
+
+// Within asks for a sync at the latest after d (flush.ms). While such a deadline is
+// pending, further calls cost one load and change nothing.
+func (l *Log) Within(d time.Duration) {
+	if !l.armed.Load() && l.armed.CompareAndSwap(false, true) {
+		l.syncer.schedule(l, d)
+	}
+}
+
+// wantsSync tells whether a sync would serve somebody, and takes the request.
+func (l *Log) wantsSync() bool {
+	requested := l.requested.Swap(false)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.waiters); n > 0 && l.waiters[n-1].offset > l.target.SyncedOffset() {
+		return true
+	}
+	return requested
+}
+
+func (l *Log) wakeBelow(upTo int64) {
+	l.mu.Lock()
+	n := sort.Search(len(l.waiters), func(i int) bool { return l.waiters[i].offset > upTo })
+	ready := l.take(n)
+	left := len(l.waiters) > 0
+	l.mu.Unlock()
+	for _, r := range ready {
+		r.w.Synced(nil)
+	}
+	if left {
+		if err := l.syncer.enqueue(l); err != nil {
+			l.failAll(err)
+		}
+	}
+}
+
+func (l *Log) wakeAll() {
+	l.mu.Lock()
+	ready := l.take(len(l.waiters))
+	l.mu.Unlock()
+	for _, r := range ready {
+		r.w.Synced(nil)
+	}
+}
+
+func (l *Log) failAll(err error) {
+	l.mu.Lock()
+	ready := l.take(len(l.waiters))
+	l.mu.Unlock()
+	for _, r := range ready {
+		r.w.Synced(err)
+	}
+}
+
+// take cuts the first n waiters off. When all go, so does the slice: the waiters may be
+// called without a lock while new ones queue up.
+func (l *Log) take(n int) []waiting {
+	ready := l.waiters[:n:n]
+	if n == len(l.waiters) {
+		l.waiters = nil
+	} else {
+		l.waiters = append([]waiting(nil), l.waiters[n:]...)
+	}
+	return ready
+}
+
+// FailWaiters gives err to everybody who waits: the log was deleted or closed.
+func (l *Log) FailWaiters(err error) { l.failAll(err) }
