@@ -77,9 +77,9 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 // TimestampError is a timestamp outside of what message.timestamp.before.max.ms and
 // message.timestamp.after.max.ms allow, or set by a client that may not (LogAppendTime).
 type TimestampError struct {
-	Index                      int // which record, from 0; -1 for the whole batch
+	Index                     int // which record, from 0; -1 for the whole batch
 	TimestampMs, MinMs, MaxMs int64
-	LogAppendTime              bool // the client claimed LogAppendTime
+	LogAppendTime             bool // the client claimed LogAppendTime
 }
 
 func (e *TimestampError) Error() string {

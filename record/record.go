@@ -8,7 +8,7 @@ type Record struct {
 	OffsetDelta    int32
 	TimestampDelta int64
 	Offset         int64
-	Timestamp      int64 // ms; -1 when the producer gave none
+	Timestamp      int64  // ms; -1 when the producer gave none
 	Key, Value     []byte // nil is null, which is not the same as empty
 	HeaderCount    int
 	SizeBytes      int // with the length in front

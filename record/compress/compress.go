@@ -14,6 +14,7 @@ package compress
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 )
 
@@ -115,6 +116,7 @@ func Compress(dst, src []byte, c Codec, level int) ([]byte, error) {
 func Decompress(dst, src []byte, c Codec, maxBytes int) ([]byte, error) {
 	var out []byte
 	var err error
+	maxBytes = min(max(maxBytes, 0), math.MaxInt32)
 	switch c {
 	case None:
 		if len(src) > maxBytes {
@@ -150,7 +152,9 @@ type CorruptError struct {
 	Err   error
 }
 
-func (e *CorruptError) Error() string { return fmt.Sprintf("compress: corrupt %v data: %v", e.Codec, e.Err) }
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("compress: corrupt %v data: %v", e.Codec, e.Err)
+}
 
 func (e *CorruptError) Unwrap() error { return e.Err }
 

@@ -2,6 +2,7 @@ package compress
 
 import (
 	"errors"
+	"io"
 	"math"
 	"sync"
 
@@ -13,6 +14,8 @@ const (
 	zstdMaxWindowBytes = 128 << 20
 	// zstdMaxRatio: a run of one byte takes 4 bytes and gives up to 128 KiB.
 	zstdMaxRatio = 32 << 10
+	// zstdSlackBytes behind the output let the decoder copy in whole words.
+	zstdSlackBytes = 32
 )
 
 // zstdWriters has one pool for each of the speeds that the encoder has.
@@ -48,10 +51,13 @@ func getZstdReader() (*zstd.Decoder, error) {
 		zstd.WithDecoderMaxMemory(math.MaxInt32), zstd.WithDecodeAllCapLimit(true))
 }
 
-// decompressZstd decodes into the room that there is, and tries again with more when that
-// was not enough. A frame states its content's size at will, so the statement is
+// decompressZstd decodes into the room that there is, and again with more room when that was
+// not enough. A frame states the size of its content at will, so the statement is
 // believed only as far as the input could fill it.
 func decompressZstd(dst, src []byte, maxBytes int) ([]byte, error) {
+	if len(src) == 0 {
+		return dst, io.ErrUnexpectedEOF
+	}
 	r, err := getZstdReader()
 	if err != nil {
 		return dst, err
@@ -62,35 +68,32 @@ func decompressZstd(dst, src []byte, maxBytes int) ([]byte, error) {
 	if len(src) < maxBytes/zstdMaxRatio {
 		limit = len(src) * zstdMaxRatio
 	}
-	if limit <= cap(dst)-start {
-		return zstdInto(dst[:start:start+limit], r, src)
-	}
-	more := max(4*len(src), firstReadBytes)
-	if more <= cap(dst)-start {
-		more = cap(dst) - start
-	}
+	room := min(zstdFirstRoom(src, cap(dst)-start), limit)
 	for {
-		more = min(more, limit)
-		if cap(dst)-start < more {
-			dst = append(make([]byte, 0, start+more), dst...)
+		if cap(dst)-start < room+zstdSlackBytes {
+			dst = append(make([]byte, 0, start+room+zstdSlackBytes), dst...)
 		}
-		out, err := zstdInto(dst[:start:start+more], r, src)
-		if more == limit || !errors.Is(err, errTooLarge) {
-			return out, err
+		out, err := r.DecodeAll(src, dst[start:start:start+room+zstdSlackBytes])
+		switch {
+		case err == nil && len(out) <= limit:
+			return dst[:start+len(out)], nil
+		case err == nil:
+			return dst, errTooLarge
+		case !errors.Is(err, zstd.ErrDecoderSizeExceeded):
+			return dst, err
+		case room >= limit:
+			return dst, errTooLarge
 		}
-		more *= 4
+		room = min(4*room, limit)
 	}
 }
 
-// zstdInto decodes into the room behind dst.
-func zstdInto(dst []byte, r *zstd.Decoder, src []byte) ([]byte, error) {
-	room := dst[len(dst):len(dst):cap(dst)]
-	out, err := r.DecodeAll(src, room)
-	if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
-		return dst, errTooLarge
+// zstdFirstRoom is what the first frame says that it holds, else a few times the input; at
+// least the room that there is already.
+func zstdFirstRoom(src []byte, have int) int {
+	var h zstd.Header
+	if h.Decode(src) == nil && h.HasFCS && h.FrameContentSize <= math.MaxInt32 {
+		return max(int(h.FrameContentSize), 1)
 	}
-	if err != nil {
-		return dst, err
-	}
-	return dst[:len(dst)+len(out)], nil
+	return max(4*len(src), firstReadBytes, have-zstdSlackBytes)
 }
