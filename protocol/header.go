@@ -156,9 +156,10 @@ const minRequestBytes = 10
 func BeginFrame(dst []byte) []byte { return append(dst, 0, 0, 0, 0) }
 
 // EndFrame writes the length of the frame that starts at at.
-func EndFrame(dst []byte, at int) {
-	binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-4))
-}
+func EndFrame(dst []byte, at int) { putFrameLength(dst[at:], len(dst)-at) }
+
+// putFrameLength writes the length of a frame of total bytes, its length field included.
+func putFrameLength(frame []byte, total int) { binary.BigEndian.PutUint32(frame, uint32(total-4)) }
 
 // FrameError reports a request whose length cannot be right.
 type FrameError struct {

@@ -218,12 +218,13 @@ func (r *reader) tag(field string) (number uint32, rest []byte) {
 	return number, rest
 }
 
-// stringMin is the smallest encoding of a string.
-func (r *reader) stringMin() int {
+// lengthMin is the smallest encoding of a string or of bytes: a length of 0, whose classic
+// form has the given width.
+func (r *reader) lengthMin(width int) int {
 	if r.flex {
 		return 1
 	}
-	return 2
+	return width
 }
 
 // present reads the marker in front of a struct that may be null.

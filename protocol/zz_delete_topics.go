@@ -73,7 +73,7 @@ func (v *DeleteTopicsRequest) decode(r *reader) {
 		v.Topics = nil
 	}
 	if version <= 5 {
-		if n := r.array(r.stringMin(), false, "TopicNames"); n < 0 {
+		if n := r.array(r.lengthMin(2), false, "TopicNames"); n < 0 {
 			v.TopicNames = nil
 		} else {
 			s := reuse(v.TopicNames)

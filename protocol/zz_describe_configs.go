@@ -43,7 +43,7 @@ type DescribeConfigsRequestResource struct {
 func (v *DescribeConfigsRequestResource) decode(r *reader) {
 	v.ResourceType = r.int8("Resources.ResourceType")
 	v.ResourceName = r.string("Resources.ResourceName")
-	if n := r.array(r.stringMin(), true, "Resources.ConfigurationKeys"); n < 0 {
+	if n := r.array(r.lengthMin(2), true, "Resources.ConfigurationKeys"); n < 0 {
 		v.ConfigurationKeys = nil
 	} else {
 		s := reuse(v.ConfigurationKeys)

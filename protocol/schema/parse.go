@@ -9,7 +9,7 @@ import (
 
 // Parse reads one API in the notation of the package comment. Errors name file and line.
 func Parse(name, text string) (API, error) {
-	p := parser{file: name}
+	p := parser{seen: map[string]bool{}}
 	for i, line := range strings.Split(text, "\n") {
 		p.line = i + 1
 		if err := p.parseLine(line); err != nil {
@@ -28,7 +28,6 @@ func Parse(name, text string) (API, error) {
 }
 
 type parser struct {
-	file string
 	line int
 	api  API
 	seen map[string]bool
@@ -76,7 +75,6 @@ func (p *parser) parseHeader(words []string) error {
 		return fmt.Errorf("want: api NAME key N versions A-B [advertised M] flexible F+|none")
 	}
 	p.api = API{Name: words[0], Key: -1, Versions: None, AdvertisedMin: -1, FlexibleFrom: -1}
-	p.seen = map[string]bool{}
 	all := Range{0, NeverFlexible}
 	for i := 1; i < len(words); i += 2 {
 		r, err := parseRange(words[i+1], all)

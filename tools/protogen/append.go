@@ -94,6 +94,8 @@ func (g *gen) writeArray(f *schema.Field, null string) {
 		g.p("for i := range v.%s {\ndst = v.%s[i].append(dst, version, flex)\n}", f.Name, f.Name)
 	case schema.String, schema.Topic:
 		g.p("for _, e := range v.%s {\ndst = appendString(dst, e, flex)\n}", f.Name)
+	case schema.Bytes, schema.Records:
+		g.p("for _, e := range v.%s {\ndst = appendBytes(dst, e, false, flex)\n}", f.Name)
 	default:
 		g.p("for _, e := range v.%s {\ndst = %s(dst, e)\n}", f.Name, appenders[f.Kind])
 	}

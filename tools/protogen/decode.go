@@ -81,7 +81,10 @@ func (g *gen) readArray(f *schema.Field, where, null string) {
 		elem = "s[len(s)-1].decode(r)"
 		size = fmt.Sprintf("min%s(r.version)", g.name+f.Type)
 	case schema.String, schema.Topic:
-		size = "r.stringMin()"
+		size = "r.lengthMin(2)"
+	case schema.Bytes, schema.Records:
+		size = "r.lengthMin(4)"
+		elem = fmt.Sprintf("s[len(s)-1] = r.bytes(false, %s)", where)
 	}
 	if elem == "" {
 		elem = fmt.Sprintf("s[len(s)-1] = r.%s(%s)", readers[f.Kind], where)

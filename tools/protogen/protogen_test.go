@@ -2,6 +2,11 @@ package main
 
 import (
 	"bytes"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
 	"os"
 	"path/filepath"
 	"testing"
@@ -83,6 +88,8 @@ response
   ErrorCode error
 `
 
+// TestEveryNotationGenerates type-checks what that sample gives against the runtime part of
+// package protocol.
 func TestEveryNotationGenerates(t *testing.T) {
 	a, err := schema.Parse("sample.api", everyNotation)
 	if err != nil {
@@ -95,6 +102,51 @@ func TestEveryNotationGenerates(t *testing.T) {
 	for _, want := range []string{"Assignment *SampleRequestAssignment", "type SampleRequestLeader struct", "r.present(", "number == 2 && version >= 3", "NewSampleRequest()"} {
 		if !bytes.Contains(files["protocol/zz_sample.go"], []byte(want)) {
 			t.Errorf("no %q in\n%s", want, files["protocol/zz_sample.go"])
+		}
+	}
+	fset := token.NewFileSet()
+	parsed := []*ast.File{}
+	for _, name := range []string{"protocol/zz_sample.go", "protocol/zz_apis.go"} {
+		f, err := parser.ParseFile(fset, name, files[name], 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed = append(parsed, f)
+	}
+	for _, name := range []string{"types.go", "reader.go", "append.go", "decode_error.go", "errors.go", "error_table.go", "api.go"} {
+		f, err := parser.ParseFile(fset, filepath.Join("..", "..", "protocol", name), nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed = append(parsed, f)
+	}
+	config := types.Config{Importer: importer.ForCompiler(fset, "source", nil)}
+	if _, err := config.Check("protocol", fset, parsed, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestWrongTablesAreRefused: a slip in the table is an error with file and line, not a
+// wrong codec.
+func TestWrongTablesAreRefused(t *testing.T) {
+	const head = "api A key 1 versions 0-3 flexible 2+\n"
+	for name, text := range map[string]string{
+		"no header":         "request\nresponse\n",
+		"no response":       head + "request\n",
+		"unknown word":      head + "body\n",
+		"unknown type":      head + "request\n  A int24\nresponse\n",
+		"unknown attribute": head + "request\n  A int32 maybe\nresponse\n",
+		"versions outside":  head + "request\n  A int32 2-9\nresponse\n",
+		"versions reversed": head + "request\n  A int32 3-2\nresponse\n",
+		"null int":          head + "request\n  A int32 null\nresponse\n",
+		"early tag":         head + "request\n  A int32 tag 0\nresponse\n",
+		"field twice":       head + "request\n  A int32\n  A int32\nresponse\n",
+		"struct twice":      head + "request\n  A []S\n    B int8\n  C []S\n    B int8\nresponse\n",
+		"empty struct":      head + "request\n  A []S\nresponse\n",
+		"lost indent":       head + "request\n      A int32\nresponse\n",
+	} {
+		if _, err := schema.Parse("a.api", text); err == nil {
+			t.Errorf("%s: no error for\n%s", name, text)
 		}
 	}
 }
