@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/vfs/memfs"
 )
@@ -259,7 +260,7 @@ func TestPowerOffStopsWhatStillRuns(t *testing.T) {
 // syncs: what it was told is durable must be in every clone. The race detector must
 // stay silent about the clone and about readers of published bytes.
 func TestCutWhileStoring(t *testing.T) {
-	seed := seedOf(t)
+	seed := testkit.Seed(t)
 	m := memfs.New()
 	f := create(t, m, "f")
 	must(t, m.SyncDir("/"))

@@ -8,10 +8,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"testing"
 
+	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/vfs/memfs"
 	"github.com/millrace/millrace/internal/vfs/osfs"
@@ -20,24 +20,10 @@ import (
 // TestBehavesAsTheMachine runs the same random operations on memfs and on the real
 // file system and compares every result, error and byte.
 func TestBehavesAsTheMachine(t *testing.T) {
-	seed := seedOf(t)
+	seed := testkit.Seed(t)
 	for round := range uint64(40) {
 		runScript(t, rand.New(rand.NewPCG(seed, round)), 300)
 	}
-}
-
-// seedOf prints the seed of a random test; SEED= in the environment runs it again.
-func seedOf(t *testing.T) uint64 {
-	t.Helper()
-	seed := rand.Uint64()
-	if s := os.Getenv("SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("SEED=%s: %v", s, err)
-		}
-	}
-	t.Logf("SEED=%d", seed)
-	return seed
 }
 
 // scriptMap remembers how a mapping was made: a store to a read-only one is a signal.
