@@ -1,0 +1,221 @@
+package segment
+
+import (
+	"errors"
+	"os"
+	"sync/atomic"
+
+	"github.com/millrace/millrace/index"
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+// files are the open files of one segment. They are closed when the last pin goes; the
+// chain holds one pin itself while they hang on the segment.
+type files struct {
+	refs atomic.Int32
+	s    *segment
+	log  vfs.File
+
+	// mapping is the active segment's, nil in pwrite mode and for readers. mem is its
+	// bytes: [0, position) may be loaded by pinned readers, [position, populated) stored to
+	// by the writer.
+	mapping vfs.Mapping
+	mem     []byte
+
+	// The indexes: set at once for the active segment, on first use (under openMu) for
+	// sealed ones.
+	off    atomic.Pointer[index.Offset]
+	tim    atomic.Pointer[index.Time]
+	writer bool // opened for appends
+}
+
+// tryPin adds a pin unless the files are closed already.
+func (h *files) tryPin() bool {
+	for {
+		n := h.refs.Load()
+		if n <= 0 {
+			return false
+		}
+		if h.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// Unpin implements vfs.Pin.
+func (h *files) Unpin() {
+	h.s.pins.Add(-1)
+	h.release()
+}
+
+// release gives a pin back and closes the files after the last one. Errors of closing are
+// of no use here: what was written is synced, or not, through Sync.
+func (h *files) release() {
+	if h.refs.Add(-1) == 0 {
+		h.close()
+	}
+}
+
+func (h *files) close() error {
+	var errs []error
+	if h.mapping != nil {
+		errs = append(errs, h.mapping.Close())
+	}
+	if x := h.off.Load(); x != nil {
+		errs = append(errs, x.Close())
+	}
+	if x := h.tim.Load(); x != nil {
+		errs = append(errs, x.Close())
+	}
+	errs = append(errs, h.log.Close())
+	return errors.Join(errs...)
+}
+
+// offset returns the offset index, opened, checked and if need be rebuilt on first use.
+func (h *files) offset() (*index.Offset, error) {
+	if x := h.off.Load(); x != nil {
+		return x, nil
+	}
+	if err := h.openIndexes(); err != nil {
+		return nil, err
+	}
+	return h.off.Load(), nil
+}
+
+// time returns the time index, see offset.
+func (h *files) time() (*index.Time, error) {
+	if x := h.tim.Load(); x != nil {
+		return x, nil
+	}
+	if err := h.openIndexes(); err != nil {
+		return nil, err
+	}
+	return h.tim.Load(), nil
+}
+
+func (h *files) openIndexes() error {
+	h.s.openMu.Lock()
+	defer h.s.openMu.Unlock()
+	if h.off.Load() != nil {
+		return nil
+	}
+	off, tim, err := h.s.openIndexes()
+	if isUntrusted(err) {
+		if err = h.s.rebuildIndexes(h.log); err != nil {
+			return err
+		}
+		off, tim, err = h.s.openIndexes()
+	}
+	if err != nil {
+		return err
+	}
+	h.tim.Store(tim)
+	h.off.Store(off)
+	return nil
+}
+
+// openIndexes opens both index files of a segment for lookups.
+func (s *segment) openIndexes() (*index.Offset, *index.Time, error) {
+	next, size := s.end()
+	off, err := index.OpenOffset(s.c.o.FS, s.name(indexSuffix), s.base, size)
+	if err != nil {
+		return nil, nil, err
+	}
+	tim, err := index.OpenTime(s.c.o.FS, s.name(timeSuffix), s.base, next)
+	if err != nil {
+		off.Close()
+		return nil, nil, err
+	}
+	return off, tim, nil
+}
+
+// attachIndexes gives h the active segment's indexes with the counts known to the chain.
+func (s *segment) attachIndexes(h *files, maxBytes int) error {
+	fs := s.c.o.FS
+	off, err := index.CreateOffset(fs, s.name(indexSuffix), s.base, maxBytes, s.offCount)
+	if err != nil {
+		return err
+	}
+	tim, err := index.CreateTime(fs, s.name(timeSuffix), s.base, maxBytes, s.timCount)
+	if err != nil {
+		return err
+	}
+	h.off.Store(off)
+	h.tim.Store(tim)
+	return nil
+}
+
+// isUntrusted tells whether an index file is absent or failed its check.
+func isUntrusted(err error) bool {
+	var corrupt *index.CorruptError
+	return errors.As(err, &corrupt) || errors.Is(err, os.ErrNotExist)
+}
+
+// pin returns the segment's open files with a pin, opening them for reading if need be.
+// os.ErrNotExist: the segment was deleted.
+func (s *segment) pin() (*files, error) {
+	s.pins.Add(1)
+	for {
+		if h := s.files.Load(); h != nil && h.tryPin() {
+			return h, nil
+		}
+		h, err := s.openRead()
+		if err != nil {
+			s.pins.Add(-1)
+			return nil, err
+		}
+		if h != nil {
+			return h, nil
+		}
+	}
+}
+
+// openRead opens the log for reading and hangs it on the segment; nil when somebody else
+// was faster.
+func (s *segment) openRead() (*files, error) {
+	s.openMu.Lock()
+	defer s.openMu.Unlock()
+	if h := s.files.Load(); h != nil {
+		if h.tryPin() {
+			return h, nil
+		}
+		return nil, nil
+	}
+	if s.gone.Load() {
+		return nil, os.ErrNotExist
+	}
+	f, err := s.c.o.FS.OpenFile(s.name(logSuffix), os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	h := &files{s: s, log: f}
+	if !s.sealed.Load() {
+		// The writer may come back any time: look up what is published, never verify.
+		if err := s.attachIndexes(h, 0); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	h.refs.Store(2) // the segment's and the caller's
+	s.files.Store(h)
+	return h, nil
+}
+
+// drop takes the files off the segment and gives the chain's pin back. Whoever still has a
+// pin keeps them open.
+func (s *segment) drop() {
+	s.openMu.Lock()
+	h := s.files.Swap(nil)
+	s.rememberCounts(h)
+	s.openMu.Unlock()
+	if h != nil {
+		h.release()
+	}
+}
+
+// rememberCounts keeps how many index entries a writer's files hold.
+func (s *segment) rememberCounts(h *files) {
+	if h != nil && h.writer {
+		s.offCount, s.timCount = h.off.Load().Count(), h.tim.Load().Count()
+	}
+}

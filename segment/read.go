@@ -1,0 +1,147 @@
+package segment
+
+import (
+	"errors"
+	"os"
+
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+// Read returns whole batches, starting with the one that holds offset (or the first one
+// after it, in a compacted log), of at most maxBytes; with minOne the first one comes
+// whatever its size. No batch of the range reaches upTo (high watermark, last stable offset
+// or log end). The range lies in one segment and is pinned: it must be released.
+//
+// At the end (offset == upTo or the log's end) the range is empty. *OutOfRangeError when
+// offset is not in [StartOffset, NextOffset]. Takes no lock; safe beside Append.
+func (c *Chain) Read(offset int64, maxBytes int, upTo int64, minOne bool) (vfs.Range, error) {
+	for {
+		truncations := c.truncations.Load()
+		list := c.segments()
+		next, _ := list[len(list)-1].end()
+		if offset < list[0].base || offset > next {
+			return vfs.Range{}, &OutOfRangeError{Offset: offset, Start: list[0].base, End: next}
+		}
+		upTo := min(upTo, next)
+		if offset >= upTo {
+			return vfs.Range{}, nil
+		}
+		rng, err := c.readFrom(list, offset, int64(maxBytes), upTo, minOne)
+		if err != nil && (c.truncations.Load() != truncations || errors.Is(err, os.ErrNotExist) && c.moved(list)) {
+			continue // cut or deleted meanwhile
+		}
+		return rng, err
+	}
+}
+
+// moved tells whether the list is no longer the current one: a file that is missing was
+// deleted or renamed in the meantime.
+func (c *Chain) moved(list []*segment) bool {
+	now := c.segments()
+	return len(now) != len(list) || now[0] != list[0] || now[len(now)-1] != list[len(list)-1]
+}
+
+// readFrom looks in the segment that offset lies in and, where compaction left nothing at
+// or after it there, in those behind.
+func (c *Chain) readFrom(list []*segment, offset, maxBytes, upTo int64, minOne bool) (vfs.Range, error) {
+	for _, s := range list[floor(list, offset):] {
+		if s.base >= upTo {
+			break
+		}
+		if _, position := s.end(); position == 0 {
+			continue
+		}
+		h, err := s.pin()
+		if err != nil {
+			return vfs.Range{}, err
+		}
+		pos, end, err := h.rangeOf(offset, maxBytes, upTo, minOne)
+		if err == nil && end > pos {
+			return vfs.Range{File: h.log, Pos: pos, LenBytes: int(end - pos), Pin: h}, nil
+		}
+		h.Unpin()
+		if err != nil || pos >= 0 {
+			return vfs.Range{}, err
+		}
+	}
+	return vfs.Range{}, nil
+}
+
+// rangeOf finds the positions of a read in one segment; pos is -1 when the segment holds
+// nothing at or after offset, and pos == end when the bounds leave no whole batch.
+func (h *files) rangeOf(offset, maxBytes, upTo int64, minOne bool) (pos, end int64, err error) {
+	// The pin was taken before this load, so that a truncation either shows here or sees
+	// the pin.
+	next, limit := h.s.end()
+	cur := newCursor(h, limit)
+	defer cur.free()
+	pos, hd, ok, err := cur.locate(offset)
+	if err != nil || !ok {
+		return -1, -1, err
+	}
+	if hd.last >= upTo {
+		return pos, pos, nil
+	}
+	bound := limit
+	if upTo < next {
+		if bound, err = cur.boundOf(upTo); err != nil {
+			return -1, -1, err
+		}
+	}
+	if bound-pos <= maxBytes {
+		return pos, bound, nil
+	}
+	if hd.size > maxBytes {
+		if minOne {
+			return pos, pos + hd.size, nil
+		}
+		return pos, pos, nil
+	}
+	end, err = cur.lastBoundary(pos, pos+maxBytes)
+	return pos, end, err
+}
+
+// boundOf is the position of the first batch that reaches upTo.
+func (c *cursor) boundOf(upTo int64) (int64, error) {
+	pos, _, _, err := c.locate(upTo)
+	return pos, err
+}
+
+// lastBoundary is the last batch boundary at most most; from is one.
+func (c *cursor) lastBoundary(from, most int64) (int64, error) {
+	off, err := c.h.offset()
+	if err != nil {
+		return 0, err
+	}
+	e, ok, err := off.LookupPosition(most)
+	if err != nil {
+		return 0, err
+	}
+	start := from
+	if ok && e.Position > from {
+		start = e.Position
+	}
+	end, err := c.boundary(start, most)
+	if err != nil && start > from && isCorrupt(err) {
+		return c.boundary(from, most)
+	}
+	return end, err
+}
+
+// ReadBatch appends to dst[:0] the one batch that holds offset, or the first one after it.
+// Errors as Read; an empty result at the log's end.
+func (c *Chain) ReadBatch(offset int64, dst []byte) ([]byte, error) {
+	rng, err := c.Read(offset, 1, c.NextOffset(), true)
+	if err != nil {
+		return nil, err
+	}
+	defer rng.Release()
+	if cap(dst) < rng.LenBytes {
+		dst = make([]byte, rng.LenBytes)
+	}
+	dst = dst[:rng.LenBytes]
+	if err := rng.CopyTo(dst); err != nil {
+		return nil, err
+	}
+	return dst, nil
+}

@@ -1,0 +1,292 @@
+package segment
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"os"
+
+	"github.com/millrace/millrace/internal/seededbug"
+	"github.com/millrace/millrace/record"
+)
+
+// recover finds the log's end. After a clean stop it looks at the tail of the active
+// segment only; otherwise it scans from the segment that holds the recovery point on.
+func (c *Chain) recover(r Recovery, res *RecoveryResult) error {
+	list := c.segments()
+	last := list[len(list)-1]
+	if r.Clean {
+		ok, err := c.openTail(last)
+		if err != nil || ok {
+			return err
+		}
+		return c.scanFrom(len(list)-1, r, res)
+	}
+	first := max(0, floor(list, r.Point))
+	for _, s := range list[:first] {
+		if err := c.checkIndexes(s, res); err != nil {
+			return err
+		}
+	}
+	return c.scanFrom(first, r, res)
+}
+
+// checkIndexes opens a trusted segment's indexes, which checks them, and rebuilds bad ones.
+func (c *Chain) checkIndexes(s *segment, res *RecoveryResult) error {
+	if _, size := s.end(); size == 0 {
+		return nil
+	}
+	off, tim, err := s.openIndexes()
+	if err == nil {
+		return errors.Join(off.Close(), tim.Close())
+	}
+	if !isUntrusted(err) {
+		return err
+	}
+	res.RebuiltIndexes++
+	f, err := c.o.FS.OpenFile(s.name(logSuffix), os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return s.rebuildIndexes(f)
+}
+
+// openTail finds the end of the active segment after a clean stop: its indexes are
+// checked, and the batches behind the last index entry must be whole and end with the
+// file. ok is false when something is wrong: scan.
+func (c *Chain) openTail(s *segment) (ok bool, err error) {
+	_, size := s.end()
+	if !s.exists || size == 0 {
+		s.maxTimestamp, s.firstTimestamp = -1, -1
+		s.synced = size
+		return !s.exists || size == 0, c.emptyIndexes(s)
+	}
+	s.publish(s.base+maxPosition+1, size) // any offset, until the end is known
+	off, tim, err := s.openIndexes()
+	if err != nil {
+		if isUntrusted(err) {
+			return false, nil
+		}
+		return false, err
+	}
+	defer func() { err = errors.Join(err, off.Close(), tim.Close()) }()
+	s.maxTimestamp, s.maxTimestampAt = -1, s.base
+	if e, has, err := tim.Last(); err != nil {
+		return false, err
+	} else if has {
+		s.maxTimestamp, s.maxTimestampAt = e.Timestamp, e.Offset
+	}
+	start := int64(0)
+	if e, has, err := off.Last(); err != nil {
+		return false, err
+	} else if has {
+		start = e.Position
+	}
+	f, err := c.o.FS.OpenFile(s.name(logSuffix), os.O_RDONLY, 0)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	if err := refuseOldMagic(f, size); err != nil {
+		return false, err
+	}
+	sc := scanner{s: s, r: reader{f: f, pos: start, limit: size}, next: s.base}
+	for sc.step() {
+	}
+	if sc.err != nil {
+		return false, sc.err
+	}
+	if sc.r.pos != size || s.maxTimestampAt >= sc.next {
+		return false, nil
+	}
+	s.offCount, s.timCount = off.Count(), tim.Count()
+	s.sinceIndex = size - start
+	s.synced = size
+	s.publish(sc.next, size)
+	return true, nil
+}
+
+// emptyIndexes makes the indexes of an empty segment count nothing.
+func (c *Chain) emptyIndexes(s *segment) error {
+	s.offCount, s.timCount = 0, 0
+	return nil
+}
+
+// scanFrom scans the segments from number first on, cuts the log at the first batch that
+// cannot stand, removes what lies behind and rebuilds the indexes.
+func (c *Chain) scanFrom(first int, r Recovery, res *RecoveryResult) error {
+	list := c.segments()
+	var total, done int64
+	for _, s := range list[first:] {
+		_, size := s.end()
+		total += size
+	}
+	next := list[first].base
+	for i := first; i < len(list); i++ {
+		s := list[i]
+		if s.base < next {
+			return c.dropFrom(i, list, res)
+		}
+		var progress func(int64)
+		if r.Progress != nil {
+			progress = func(n int64) { r.Progress(done+n, total) }
+		}
+		end, cut, err := c.scanSegment(s, i < len(list)-1, r.Visit, progress, res)
+		if err != nil {
+			return err
+		}
+		_, size := s.end()
+		done += size + cut
+		if r.Progress != nil {
+			r.Progress(done, total)
+		}
+		next = end
+		if cut > 0 && i < len(list)-1 {
+			return c.dropFrom(i+1, list, res)
+		}
+	}
+	return nil
+}
+
+// dropFrom removes the segments from number i on: they lie behind a cut.
+func (c *Chain) dropFrom(i int, list []*segment, res *RecoveryResult) error {
+	for _, s := range list[i:] {
+		_, size := s.end()
+		res.TruncatedBytes += size
+		res.RemovedSegments++
+		if err := c.remove(s); err != nil {
+			return err
+		}
+	}
+	last := list[i-1]
+	last.sealed.Store(false)
+	c.setList(append([]*segment(nil), list[:i]...))
+	return c.o.FS.SyncDir(c.o.Dir)
+}
+
+// scanSegment scans one segment by CRC, cuts its file at the end of its last good batch
+// and writes its indexes anew. It returns the next offset and how much was cut off.
+func (c *Chain) scanSegment(s *segment, sealed bool, visit func(record.Batch) error, progress func(int64), res *RecoveryResult) (next, cut int64, err error) {
+	_, size := s.end()
+	if !s.exists {
+		s.maxTimestamp, s.firstTimestamp = -1, -1
+		return s.base, 0, nil
+	}
+	f, err := c.o.FS.OpenFile(s.name(logSuffix), os.O_RDWR, 0)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	s.maxTimestamp, s.maxTimestampAt, s.firstTimestamp = -1, s.base, -1
+	if err := refuseOldMagic(f, size); err != nil {
+		return 0, 0, err
+	}
+	build := indexBuilder{base: s.base, interval: int64(c.cfg.IndexIntervalBytes), maxBytes: c.cfg.IndexMaxBytes}
+	sc := scanner{s: s, r: reader{f: f, limit: size}, next: s.base, crc: true, build: &build, visit: visit}
+	for shown := int64(0); sc.step(); {
+		if progress != nil && sc.r.pos-shown >= progressBytes {
+			shown = sc.r.pos
+			progress(shown)
+		}
+	}
+	res.ScannedBytes += sc.r.pos
+	if sc.err != nil {
+		return 0, 0, sc.err
+	}
+	end := sc.r.pos
+	cut = size - end
+	res.TruncatedBytes += cut
+	if cut > 0 && !seededbug.On(seededbug.TornBatchServed) {
+		if err := f.Truncate(end); err != nil {
+			return 0, 0, err
+		}
+	}
+	if err := f.SyncData(); err != nil {
+		return 0, 0, err
+	}
+	build.finish(s.maxTimestamp, s.maxTimestampAt)
+	s.publish(sc.next, end)
+	s.synced = end
+	if err := s.truncateTxns(sc.next); err != nil {
+		return 0, 0, err
+	}
+	res.RebuiltIndexes++
+	return sc.next, cut, s.storeIndexes(&build)
+}
+
+const progressBytes = 16 << 20
+
+// scanner walks the batches of one file for as long as they are good.
+type scanner struct {
+	s     *segment
+	r     reader
+	next  int64 // smallest offset that the next batch may start at
+	crc   bool
+	build *indexBuilder
+	visit func(record.Batch) error
+	err   error // not about the bytes: reading or visiting failed
+}
+
+// step takes one batch and reports whether it was good.
+func (sc *scanner) step() bool {
+	b, pos, err := sc.r.next()
+	if err != nil {
+		sc.err = sc.r.err
+		return false
+	}
+	if !sc.good(b) {
+		sc.r.pos = pos
+		return false
+	}
+	s := sc.s
+	if pos == 0 {
+		s.firstTimestamp = b.MaxTimestamp()
+	}
+	if ts := b.MaxTimestamp(); ts > s.maxTimestamp {
+		s.maxTimestamp, s.maxTimestampAt = ts, b.LastOffset()
+	}
+	if sc.build != nil {
+		sc.build.add(pos, int64(len(b)), b.LastOffset(), s.maxTimestamp, s.maxTimestampAt)
+	}
+	sc.next = b.NextOffset()
+	if sc.visit != nil {
+		if err := sc.visit(b); err != nil {
+			sc.err = err
+			return false
+		}
+	}
+	return true
+}
+
+func (sc *scanner) good(b record.Batch) bool {
+	if b.BaseOffset() < sc.next || b.LastOffset() < b.BaseOffset() || b.LastOffset()-sc.s.base > maxPosition {
+		return false
+	}
+	return b.CheckCRC() == nil || seededbug.On(seededbug.RecoverWithoutCRC)
+}
+
+// refuseOldMagic returns record.ErrUnsupportedMagic when the file starts with a whole
+// message of magic 0 or 1, so that such a log is never taken for garbage and cut.
+func refuseOldMagic(f io.ReaderAt, size int64) error {
+	var head [record.PeekBytes]byte
+	if size < int64(len(head)) {
+		return nil
+	}
+	if err := readFull(f, head[:], 0); err != nil {
+		return err
+	}
+	n, err := record.Peek(head[:])
+	if !errors.Is(err, record.ErrUnsupportedMagic) || int64(n) > size || head[16] > 1 {
+		return nil
+	}
+	body := make([]byte, n-16)
+	if rerr := readFull(f, body, 16); rerr != nil {
+		return rerr
+	}
+	if crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(head[12:]) {
+		return nil
+	}
+	return err
+}

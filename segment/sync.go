@@ -1,0 +1,121 @@
+package segment
+
+import (
+	"errors"
+	"os"
+
+	"github.com/millrace/millrace/internal/seededbug"
+)
+
+// Sync makes everything durable that was appended before the call, and returns the offset
+// below which everything is. It may run beside Append. A failure poisons the log: a failed
+// sync must not be tried again, the kernel may have dropped the pages.
+func (c *Chain) Sync() (upTo int64, err error) {
+	c.syncMu.Lock()
+	defer c.syncMu.Unlock()
+	return c.syncLocked()
+}
+
+// dirty is one segment's part of a Sync.
+type dirty struct {
+	s        *segment
+	h        *files
+	sealed   bool
+	from, to int64 // positions
+	newName  bool
+}
+
+// syncLocked is Sync; syncMu is held.
+func (c *Chain) syncLocked() (int64, error) {
+	c.mu.Lock()
+	if c.failed != nil {
+		err := c.failed
+		c.mu.Unlock()
+		return c.synced.Load(), err
+	}
+	upTo := c.NextOffset()
+	work, err := c.collectDirty()
+	c.mu.Unlock()
+	if err == nil {
+		err = c.syncAll(work)
+	}
+	for _, d := range work {
+		d.h.Unpin()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		return c.synced.Load(), c.poison(err)
+	}
+	for _, d := range work {
+		d.s.synced, d.s.nameSynced = d.to, true
+	}
+	c.synced.Store(max(upTo, c.synced.Load()))
+	return upTo, nil
+}
+
+// collectDirty pins the segments that hold unsynced bytes or names. mu is held.
+func (c *Chain) collectDirty() ([]dirty, error) {
+	var work []dirty
+	list := c.segments()
+	for i, s := range list {
+		_, position := s.end()
+		if s.synced == position && s.nameSynced {
+			continue
+		}
+		if position == 0 && s.files.Load() == nil && !s.exists {
+			continue // not on disk yet
+		}
+		h, err := s.pin()
+		if err != nil {
+			for _, d := range work {
+				d.h.Unpin()
+			}
+			return nil, err
+		}
+		work = append(work, dirty{s: s, h: h, sealed: i < len(list)-1, from: s.synced, to: position, newName: !s.nameSynced})
+	}
+	return work, nil
+}
+
+func (c *Chain) syncAll(work []dirty) error {
+	names := false
+	for _, d := range work {
+		if err := d.sync(); err != nil {
+			return err
+		}
+		names = names || d.newName
+	}
+	if names && !seededbug.On(seededbug.NoDirSync) {
+		return c.o.FS.SyncDir(c.o.Dir)
+	}
+	return nil
+}
+
+// sync makes one segment durable. The indexes of a sealed segment are synced with it: once
+// the recovery point has passed it, they are trusted after a sanity check.
+func (d dirty) sync() error {
+	if err := d.h.log.SyncData(); err != nil {
+		return err
+	}
+	if !d.sealed {
+		return nil
+	}
+	var errs []error
+	for _, suffix := range []string{indexSuffix, timeSuffix} {
+		errs = append(errs, d.s.c.syncFile(d.s.name(suffix)))
+	}
+	return errors.Join(errs...)
+}
+
+// syncFile syncs a file that may be absent.
+func (c *Chain) syncFile(name string) error {
+	f, err := c.o.FS.OpenFile(name, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.SyncData(), f.Close())
+}

@@ -1,0 +1,269 @@
+package segment
+
+import (
+	"errors"
+	"os"
+	"time"
+)
+
+// TruncateTo removes the records at and above offset: the log then ends at the start of
+// the batch that holds it, which is offset itself when it is a batch's first.
+func (c *Chain) TruncateTo(offset int64) error {
+	c.syncMu.Lock()
+	defer c.syncMu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed != nil {
+		return c.failed
+	}
+	if offset >= c.NextOffset() {
+		return nil
+	}
+	if offset <= c.StartOffset() {
+		return c.refuse2(c.restartAt(offset))
+	}
+	return c.refuse2(c.cut(offset))
+}
+
+// refuse2 poisons the log after a failed truncation.
+func (c *Chain) refuse2(err error) error {
+	if err == nil {
+		return nil
+	}
+	return c.poison(err)
+}
+
+// cut removes the segments that lie above offset and shortens the one that holds it.
+func (c *Chain) cut(offset int64) error {
+	list := c.segments()
+	i := floor(list, offset)
+	s := list[i]
+	next, at := s.end()
+	next = min(next, offset)
+	if at > 0 {
+		h, err := s.pin()
+		if err != nil {
+			return err
+		}
+		cur := newCursor(h, at)
+		pos, hd, ok, err := cur.locate(offset)
+		cur.free()
+		if err == nil && s.sealed.Load() {
+			err = s.unseal(h)
+		}
+		h.Unpin()
+		if err != nil {
+			return err
+		}
+		if ok {
+			at, next = pos, min(offset, hd.base)
+		}
+		if at == 0 {
+			next = s.base
+		}
+	}
+	kept := append(make([]*segment, 0, i+2), list[:i+1]...)
+	return c.shorten(s, kept, list[i+1:], next, at)
+}
+
+// unseal makes a sealed segment one that can be appended to: it needs to know how many
+// entries its indexes have.
+func (s *segment) unseal(h *files) error {
+	off, err := h.offset()
+	if err != nil {
+		return err
+	}
+	tim, err := h.time()
+	if err != nil {
+		return err
+	}
+	s.openMu.Lock()
+	defer s.openMu.Unlock()
+	s.offCount, s.timCount = off.Count(), tim.Count()
+	s.sealed.Store(false)
+	s.trimmed = false
+	return nil
+}
+
+// shorten makes s end at (next, at), publishes the list and removes the segments behind.
+// mu and syncMu are held.
+func (c *Chain) shorten(s *segment, kept, above []*segment, next, at int64) error {
+	h, err := s.openWrite()
+	if err != nil {
+		return err
+	}
+	s.publish(next, at)
+	pinned := s.pins.Load() > 0
+	c.truncations.Add(1)
+	c.setList(kept)
+	for _, r := range above {
+		if err := c.remove(r); err != nil {
+			return err
+		}
+	}
+	off, tim := h.indexes()
+	err = errors.Join(off.TruncateTo(next), tim.TruncateTo(next), h.log.Truncate(at), off.Trim(), tim.Trim())
+	if err != nil {
+		return err
+	}
+	if err := s.truncateTxns(next); err != nil {
+		return err
+	}
+	s.synced = min(s.synced, at)
+	s.sinceIndex = 0
+	s.drop()
+	c.synced.Store(min(c.synced.Load(), next))
+	if s.maxTimestamp, s.maxTimestampAt, err = s.readMaxTimestamp(); err != nil {
+		return err
+	}
+	if at == 0 {
+		s.firstTimestamp, s.createdMs = -1, c.o.Clock.Now().UnixMilli()
+	}
+	// What was cut off must stay cut off after a power cut: new batches would otherwise
+	// follow the remains of old ones.
+	if err := c.syncFile(s.name(logSuffix)); err != nil {
+		return err
+	}
+	if pinned {
+		return c.leaveToReaders(s, kept, next, at)
+	}
+	return nil
+}
+
+// leaveToReaders starts a new segment behind one that was cut while somebody may be sending
+// from it: the cut file never grows again, so what was cut off reads as the end of the
+// file and never as later batches.
+func (c *Chain) leaveToReaders(s *segment, kept []*segment, next, at int64) error {
+	if at > 0 {
+		_, err := c.roll(next, next)
+		return err
+	}
+	if err := c.remove(s); err != nil {
+		return err
+	}
+	fresh := c.newSegment(s.base)
+	if _, err := fresh.openWrite(); err != nil {
+		return err
+	}
+	c.setList(append(kept[:len(kept)-1:len(kept)-1], fresh))
+	return nil
+}
+
+// TruncateFullyAndStartAt removes everything and makes the log start, and end, at offset.
+func (c *Chain) TruncateFullyAndStartAt(offset int64) error {
+	c.syncMu.Lock()
+	defer c.syncMu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed != nil {
+		return c.failed
+	}
+	return c.refuse2(c.restartAt(offset))
+}
+
+func (c *Chain) restartAt(offset int64) error {
+	for _, s := range c.segments() {
+		if err := c.remove(s); err != nil {
+			return err
+		}
+	}
+	s := c.newSegment(offset)
+	if _, err := s.openWrite(); err != nil {
+		return err
+	}
+	c.truncations.Add(1)
+	c.setList([]*segment{s})
+	c.synced.Store(offset)
+	return c.o.FS.SyncDir(c.o.Dir)
+}
+
+// DropHead removes the segments whose records all lie below before, never the active one.
+// Their files get the suffix .deleted and stay until RemoveDeleted; ranges that are being
+// sent stay readable. It returns what was removed.
+func (c *Chain) DropHead(before int64) ([]Info, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed != nil {
+		return nil, c.failed
+	}
+	list := c.segments()
+	n := 0
+	for n < len(list)-1 && list[n+1].base <= before {
+		n++
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	var dropped []Info
+	for i, s := range list[:n] {
+		_, position := s.end()
+		dropped = append(dropped, Info{Base: s.base, Next: list[i+1].base, SizeBytes: position, MaxTimestamp: s.maxTimestamp})
+	}
+	c.setList(append([]*segment(nil), list[n:]...))
+	for _, s := range list[:n] {
+		if err := c.remove(s); err != nil {
+			return dropped, err
+		}
+	}
+	return dropped, nil
+}
+
+// deletion is one segment whose files wait to be removed.
+type deletion struct {
+	s  *segment
+	at time.Time
+}
+
+// remove takes a segment out of use: its files are renamed. mu is held.
+func (c *Chain) remove(s *segment) error {
+	s.drop()
+	s.openMu.Lock()
+	defer s.openMu.Unlock()
+	now := c.o.Clock.Now()
+	for _, suffix := range []string{logSuffix, indexSuffix, timeSuffix, txnSuffix} {
+		name := fileName(c.o.Dir, s.base, suffix)
+		err := c.o.FS.Rename(name, name+deletedSuffix)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	suffix := deletedSuffix
+	s.suffix.Store(&suffix)
+	s.gone.Store(true)
+	c.deleted = append(c.deleted, deletion{s: s, at: now})
+	return nil
+}
+
+// Deleted is the number of segments whose files wait for RemoveDeleted.
+func (c *Chain) Deleted() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.deleted)
+}
+
+// RemoveDeleted unlinks the files of segments that were removed at or before cutoff. Who
+// still sends from one keeps its space until done.
+func (c *Chain) RemoveDeleted(cutoff time.Time) error {
+	c.mu.Lock()
+	var due []deletion
+	var later []deletion
+	for _, d := range c.deleted {
+		if d.at.After(cutoff) {
+			later = append(later, d)
+		} else {
+			due = append(due, d)
+		}
+	}
+	c.deleted = later
+	c.mu.Unlock()
+	var errs []error
+	for _, d := range due {
+		for _, suffix := range []string{logSuffix, indexSuffix, timeSuffix, txnSuffix} {
+			err := c.o.FS.Remove(d.s.name(suffix))
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
