@@ -1,0 +1,167 @@
+package conn
+
+import (
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+const (
+	// One round of writing takes so much before it looks at the queue again.
+	maxRoundBytes   = 1 << 20
+	maxRoundReplies = 64
+	// coalesceBytes: replies up to this size are copied together into one write.
+	coalesceBytes = 16 << 10
+	outBytes      = 64 << 10
+)
+
+// Flush sends the ready replies at the head of the queue, unless another goroutine is
+// doing so (it will see them). It may wait for a slow socket.
+//
+// The flag c.writing makes its holder the only writer; it is taken and given up under
+// c.mu, and given up only when no reply at the head is ready.
+func (c *Conn) Flush() {
+	c.mu.Lock()
+	if c.writing || c.closed || !c.headReadyLocked() {
+		c.mu.Unlock()
+		return
+	}
+	c.writing = true
+	for {
+		c.takeReadyLocked()
+		if len(c.batch) == 0 {
+			break
+		}
+		c.mu.Unlock()
+		last, err := c.sendBatch()
+		c.mu.Lock()
+		c.sentLocked()
+		if err != nil || last {
+			c.failLocked(err)
+			break
+		}
+	}
+	c.writing = false
+	c.changed.Broadcast()
+	c.mu.Unlock()
+}
+
+// sentLocked ends a round: replies and slots of it are free.
+func (c *Conn) sentLocked() {
+	c.batch = c.batch[:0]
+	c.lastActive.Store(c.opts.Clock.Now().UnixNano())
+	c.changed.Broadcast()
+}
+
+// sendBatch writes c.batch and releases every reply of it, also after an error. last
+// tells that a reply asked for the connection to be closed after it.
+func (c *Conn) sendBatch() (last bool, err error) {
+	o := outbound{c: c}
+	for i, r := range c.batch {
+		final := i == len(c.batch)-1 || r.closeAfter
+		if err == nil && !last {
+			err = o.reply(r, final)
+			last = r.closeAfter
+			r.finish(err == nil)
+		} else {
+			r.finish(false)
+		}
+		c.batch[i] = nil
+	}
+	o.release()
+	return last, err
+}
+
+// outbound is the state of one round: bytes that are collected for the next write.
+type outbound struct {
+	c   *Conn
+	buf []byte // from the memory pool, taken when first needed
+}
+
+func (o *outbound) reply(r *Reply, final bool) error {
+	from := 0
+	for i := range r.cuts {
+		cut := &r.cuts[i]
+		if err := o.bytes(r.Buf[from:cut.at], false); err != nil {
+			return err
+		}
+		from = cut.at
+		ends := final && i == len(r.cuts)-1 && from == len(r.Buf)
+		if err := o.rangeOf(cut.rng); err != nil || ends {
+			return err
+		}
+	}
+	return o.bytes(r.Buf[from:], final)
+}
+
+// bytes collects small pieces and writes large ones; final means that nothing follows,
+// so that everything collected leaves now.
+func (o *outbound) bytes(p []byte, final bool) error {
+	if final && len(o.buf) == 0 {
+		return o.write(p, true)
+	}
+	if len(p) <= coalesceBytes {
+		if len(o.buf)+len(p) > outBytes {
+			if err := o.drain(false); err != nil {
+				return err
+			}
+		}
+		o.buf = append(o.room(), p...)
+		if final {
+			return o.drain(true)
+		}
+		return nil
+	}
+	if err := o.drain(false); err != nil {
+		return err
+	}
+	return o.write(p, final)
+}
+
+func (o *outbound) rangeOf(rng vfs.Range) error {
+	if err := o.drain(false); err != nil {
+		return err
+	}
+	c := o.c
+	before := c.nc.SendfileCalls()
+	n, err := c.nc.SendRange(rng, o.room()[:outBytes])
+	c.opts.Stats.SendfileCalls.Add(c.nc.SendfileCalls() - before)
+	c.opts.Stats.SendfileBytes.Add(int64(n))
+	c.opts.Stats.BytesOut.Add(int64(rng.LenBytes))
+	return err
+}
+
+func (o *outbound) drain(final bool) error {
+	if len(o.buf) == 0 {
+		return nil
+	}
+	err := o.write(o.buf, final)
+	o.buf = o.buf[:0]
+	return err
+}
+
+func (o *outbound) write(p []byte, final bool) error {
+	if len(p) == 0 {
+		return nil
+	}
+	s := o.c.opts.Stats
+	s.BytesOut.Add(int64(len(p)))
+	s.Writes.Add(1)
+	if !final {
+		return o.c.nc.WriteMore(p)
+	}
+	_, err := o.c.nc.Write(p)
+	return err
+}
+
+// room is the collecting buffer; it is forced from the budget because it frees memory.
+func (o *outbound) room() []byte {
+	if o.buf == nil {
+		o.buf = o.c.opts.Memory.force(outBytes)[:0]
+	}
+	return o.buf
+}
+
+func (o *outbound) release() {
+	if o.buf != nil {
+		o.c.opts.Memory.give(o.buf[:outBytes])
+	}
+}

@@ -1,0 +1,182 @@
+// Package netx is the seam for what package net does not offer: a read that holds no
+// buffer while it sleeps, a write that tells the kernel more is coming, and sendfile with
+// an explicit offset.
+//
+// A Conn wraps a net.Conn. Where the connection is a socket the calls go to the kernel
+// under the runtime's poller (they park the goroutine, not a thread, and obey deadlines
+// and Close); everywhere else (net.Pipe, TLS, other systems) they fall back to plain Read
+// and Write with the same results.
+//
+// One goroutine reads and one goroutine writes at a time: broker/conn sees to it.
+// Close and the deadlines may be called from anywhere.
+package netx
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+// Lender lends room to a read.
+type Lender interface {
+	// Lend returns the room that the next bytes go to. It must not block: it is called
+	// while the descriptor is held.
+	Lend() []byte
+	// Sleep is called when there is nothing to read and the reader is about to wait;
+	// room that was lent may be given away until the next Lend.
+	Sleep()
+}
+
+// Conn is a connection with the calls above.
+type Conn struct {
+	net.Conn
+	raw syscall.RawConn // nil: no system calls
+
+	read  readOp
+	write writeOp
+}
+
+// Wrap makes a Conn. A *net.TCPConn or *net.UnixConn gets system calls where the machine
+// has them.
+func Wrap(c net.Conn) *Conn {
+	x := &Conn{Conn: c}
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		if sc, ok := c.(syscall.Conn); ok && haveSyscalls {
+			if raw, err := sc.SyscallConn(); err == nil {
+				x.raw = raw
+			}
+		}
+	}
+	x.read.step = x.read.do
+	x.write.sendStep = x.write.send
+	x.write.fileStep = x.write.sendfile
+	return x
+}
+
+// CanSendfile tells whether SendRange leaves the copying to the kernel.
+func (c *Conn) CanSendfile() bool { return c.raw != nil }
+
+// SetBuffers sets the socket's buffer sizes in bytes; a size that is not positive leaves
+// the system's own.
+func (c *Conn) SetBuffers(sendBytes, receiveBytes int) error {
+	t, ok := c.Conn.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	if sendBytes > 0 {
+		if err := t.SetWriteBuffer(sendBytes); err != nil {
+			return err
+		}
+	}
+	if receiveBytes > 0 {
+		return t.SetReadBuffer(receiveBytes)
+	}
+	return nil
+}
+
+// ReadInto waits for bytes and reads them into the room that l lends. It returns io.EOF
+// when the peer has closed its side.
+func (c *Conn) ReadInto(l Lender) (int, error) {
+	if c.raw == nil {
+		return c.Conn.Read(l.Lend())
+	}
+	r := &c.read
+	r.lender, r.n, r.err = l, 0, nil
+	err := c.raw.Read(r.step)
+	r.lender = nil
+	if err != nil {
+		return 0, err
+	}
+	if r.err != nil {
+		return 0, &net.OpError{Op: "read", Net: "tcp", Addr: c.RemoteAddr(), Err: r.err}
+	}
+	if r.n == 0 {
+		return 0, io.EOF
+	}
+	return r.n, nil
+}
+
+// WriteMore writes all of p and tells the kernel that more follows at once, so that it
+// does not send a short packet. The last write of a reply must be Write or SendRange.
+func (c *Conn) WriteMore(p []byte) error {
+	if c.raw == nil {
+		_, err := c.Conn.Write(p)
+		return err
+	}
+	w := &c.write
+	w.buf, w.err = p, nil
+	err := c.raw.Write(w.sendStep)
+	w.buf = nil
+	return c.writeError(err)
+}
+
+// SendRange sends the bytes of a file range, by sendfile where it can and through
+// scratch (which must not be empty) where it cannot. It reports how many bytes the kernel
+// copied itself. A file that ends early is an error that wraps io.ErrUnexpectedEOF, and
+// so many bytes are missing on the wire that the connection must be closed.
+func (c *Conn) SendRange(r vfs.Range, scratch []byte) (byKernel int, err error) {
+	fd, ok := r.File.Fd()
+	if c.raw == nil || !ok {
+		return 0, c.copyRange(r, scratch)
+	}
+	w := &c.write
+	w.src, w.pos, w.left, w.err = int(fd), r.Pos, r.LenBytes, nil
+	err = c.writeError(c.raw.Write(w.fileStep))
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("send %s at %d: %d of %d bytes missing: %w", r.File.Name(), r.Pos, w.left, r.LenBytes, err)
+	}
+	return r.LenBytes - w.left, err
+}
+
+// SendfileCalls is the number of sendfile calls so far; it is read by the writing goroutine.
+func (c *Conn) SendfileCalls() int64 { return c.write.calls }
+
+func (c *Conn) writeError(err error) error {
+	if err != nil {
+		return err
+	}
+	if c.write.err != nil {
+		return &net.OpError{Op: "write", Net: "tcp", Addr: c.RemoteAddr(), Err: c.write.err}
+	}
+	return nil
+}
+
+func (c *Conn) copyRange(r vfs.Range, scratch []byte) error {
+	for r.LenBytes > 0 {
+		n := min(len(scratch), r.LenBytes)
+		part := vfs.Range{File: r.File, Pos: r.Pos, LenBytes: n}
+		if err := part.CopyTo(scratch[:n]); err != nil {
+			return err
+		}
+		if _, err := c.Conn.Write(scratch[:n]); err != nil {
+			return err
+		}
+		r.Pos += int64(n)
+		r.LenBytes -= n
+	}
+	return nil
+}
+
+// readOp and writeOp hold the arguments of a system call between the calls of its step
+// function, which is made once per connection: a closure per call would be an allocation.
+type readOp struct {
+	step   func(fd uintptr) bool
+	lender Lender
+	n      int
+	err    error
+}
+
+type writeOp struct {
+	sendStep, fileStep func(fd uintptr) bool
+	buf                []byte
+	src                int
+	pos                int64
+	left               int
+	calls              int64
+	err                error
+}

@@ -1,0 +1,73 @@
+package netx
+
+import (
+	"io"
+
+	"golang.org/x/sys/unix"
+)
+
+const haveSyscalls = true
+
+// maxSendfileBytes bounds one call, so that a range on a slow disk does not keep a thread
+// in the kernel for the whole of it.
+const maxSendfileBytes = 4 << 20
+
+// do reads once; false means that the poller should wait and call again.
+func (r *readOp) do(fd uintptr) bool {
+	room := r.lender.Lend()
+	for {
+		n, err := unix.Read(int(fd), room)
+		switch err {
+		case nil:
+			r.n = n
+			return true
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			r.lender.Sleep()
+			return false
+		}
+		r.err = err
+		return true
+	}
+}
+
+func (w *writeOp) send(fd uintptr) bool {
+	for len(w.buf) > 0 {
+		n, err := unix.SendmsgN(int(fd), w.buf, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL)
+		switch err {
+		case nil:
+			w.buf = w.buf[n:]
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return false
+		default:
+			w.err = err
+			return true
+		}
+	}
+	return true
+}
+
+// sendfile keeps its own position, so that any number of replies send from one
+// descriptor at once. Past the end of a file the kernel reports 0 bytes and no error.
+func (w *writeOp) sendfile(fd uintptr) bool {
+	for w.left > 0 {
+		n, err := unix.Sendfile(int(fd), w.src, &w.pos, min(w.left, maxSendfileBytes))
+		w.calls++
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return false
+		case err != nil:
+			w.err = err
+			return true
+		case n == 0:
+			w.err = io.ErrUnexpectedEOF
+			return true
+		default:
+			w.left -= n
+		}
+	}
+	return true
+}
