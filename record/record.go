@@ -117,3 +117,58 @@ func skipHeaders(buf []byte, pos, count int) (int, string) {
 	}
 	return pos, ""
 }
+
+// skimWindow is how many bytes skim wants to see; fewer go to parse.
+const skimWindow = 16
+
+// skim is parse for the record that most batches are made of: fields of one or two bytes, no
+// headers. It returns size 0 for any other, good or bad, which parse then judges. It is here
+// because validation of small records costs several times their CRC otherwise.
+func skim(buf []byte) (sizeBytes int, timestampDelta int64, offsetDelta int32, nullKey bool) {
+	if len(buf) < skimWindow {
+		return
+	}
+	length, pos := uint(buf[0]), uint(1)
+	if length >= 0x80 {
+		length, pos = length&0x7f|uint(buf[1])<<7, 2
+	}
+	end := pos + length>>1
+	if length&1 != 0 || length > 0x3fff || end > uint(len(buf)) {
+		return
+	}
+	pos++ // attributes
+	ts := uint(buf[pos])
+	if pos++; ts >= 0x80 {
+		ts = ts&0x7f | uint(buf[pos])<<7
+		pos++
+	}
+	delta := uint(buf[pos])
+	if pos++; delta >= 0x80 {
+		delta = delta&0x7f | uint(buf[pos])<<7
+		pos++
+	}
+	key := uint(buf[pos])
+	if pos++; key >= 0x80 {
+		key = key&0x7f | uint(buf[pos])<<7
+		pos++
+	}
+	if ts|delta|key > 0x3fff || key&1 != 0 && key != 1 {
+		return
+	}
+	pos += key >> 1
+	if pos+2 > end {
+		return
+	}
+	value := uint(buf[pos])
+	if pos++; value >= 0x80 {
+		value = value&0x7f | uint(buf[pos])<<7
+		pos++
+	}
+	if value > 0x3fff || value&1 != 0 && value != 1 {
+		return
+	}
+	if pos += value >> 1; pos+1 != end || buf[pos] != 0 {
+		return
+	}
+	return int(end), int64(ts>>1) ^ -int64(ts&1), int32(delta>>1) ^ -int32(delta&1), key == 1
+}

@@ -197,27 +197,31 @@ func checkRecords(b Batch, recs []byte, v *ValidateOptions) (Info, error) {
 	previous := int32(-1)
 	var r Record
 	for i := range int(info.Count) {
-		n, bad := r.parse(recs)
-		if bad != "" {
-			return Info{}, &CorruptError{Field: bad, Index: i, Got: int64(len(recs))}
+		n, tsDelta, delta, nullKey := skim(recs)
+		if n == 0 {
+			var bad string
+			if n, bad = r.parse(recs); bad != "" {
+				return Info{}, &CorruptError{Field: bad, Index: i, Got: int64(len(recs))}
+			}
+			tsDelta, delta, nullKey = r.TimestampDelta, r.OffsetDelta, r.Key == nil
 		}
 		recs = recs[n:]
-		if r.OffsetDelta <= previous || r.OffsetDelta > lastDelta || v.FromClient && int(r.OffsetDelta) != i {
-			return Info{}, &CorruptError{Field: "offset delta", Index: i, Got: int64(r.OffsetDelta), Want: int64(previous) + 1}
+		if delta <= previous || delta > lastDelta || v.FromClient && int(delta) != i {
+			return Info{}, &CorruptError{Field: "offset delta", Index: i, Got: int64(delta), Want: int64(previous) + 1}
 		}
-		previous = r.OffsetDelta
-		if v.RequireKeys && r.Key == nil && !b.IsControl() {
+		previous = delta
+		if nullKey && v.RequireKeys && !b.IsControl() {
 			return Info{}, &InvalidError{Index: i, Reason: "a compacted topic needs a key in each record", Err: ErrNoKey}
 		}
 		if appendTime {
 			continue
 		}
-		ts := baseTs + r.TimestampDelta
+		ts := baseTs + tsDelta
 		if (ts < lo || ts > hi) && ts != NoTimestamp {
 			return Info{}, &TimestampError{Index: i, TimestampMs: ts, MinMs: lo, MaxMs: hi}
 		}
 		if ts > info.MaxTimestamp {
-			info.MaxTimestamp, info.OffsetOfMaxTimestamp = ts, int64(r.OffsetDelta)
+			info.MaxTimestamp, info.OffsetOfMaxTimestamp = ts, int64(delta)
 		}
 	}
 	if len(recs) != 0 {

@@ -47,6 +47,10 @@ func varintSlow(buf []byte, pos int) (int32, int) {
 	if pos < 0 {
 		return 0, -1
 	}
+	if pos+1 < len(buf) && buf[pos+1] < 0x80 { // two bytes: most lengths
+		u := uint32(buf[pos]&0x7f) | uint32(buf[pos+1])<<7
+		return int32(u>>1) ^ -int32(u&1), pos + 2
+	}
 	var u uint32
 	for shift := 0; pos < len(buf); shift += 7 {
 		c := buf[pos]
@@ -74,6 +78,10 @@ func varlong(buf []byte, pos int) (int64, int) {
 func varlongSlow(buf []byte, pos int) (int64, int) {
 	if pos < 0 {
 		return 0, -1
+	}
+	if pos+1 < len(buf) && buf[pos+1] < 0x80 {
+		u := uint64(buf[pos]&0x7f) | uint64(buf[pos+1])<<7
+		return int64(u>>1) ^ -int64(u&1), pos + 2
 	}
 	var u uint64
 	for shift := 0; pos < len(buf); shift += 7 {

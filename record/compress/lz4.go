@@ -3,6 +3,7 @@ package compress
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"slices"
 	"sync"
 
@@ -77,14 +78,13 @@ var lz4Readers = sync.Pool{New: func() any {
 }}
 
 func decompressLZ4(dst, src []byte, maxBytes int) ([]byte, error) {
+	if len(src) == 0 {
+		return dst, io.ErrUnexpectedEOF
+	}
 	r := lz4Readers.Get().(*lz4Reader)
 	defer lz4Readers.Put(r)
 	defer r.in.Reset(nil)
 	r.in.Reset(src)
 	r.r.Reset(&r.in)
-	out, err := readAll(dst, r.r, len(src), maxBytes)
-	if err == nil && len(src) == 0 {
-		return out, noEOF(nil)
-	}
-	return out, err
+	return readAll(dst, r.r, len(src), maxBytes)
 }
