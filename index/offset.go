@@ -81,9 +81,12 @@ func (x *Offset) verify(logBytes int64) error {
 // Fits tells whether offset can be held relative to the segment's base.
 func Fits(base, offset int64) bool { return offset >= base && offset-base <= math.MaxInt32 }
 
-// Reserve makes room for one more entry; then the next Append cannot fail for want of
+// Reserve makes room for n more entries; then the next n Appends cannot fail for want of
 // space. ErrFull: the segment must roll. Other errors leave the index as it was.
-func (x *Offset) Reserve() error { return x.t.reserve() }
+func (x *Offset) Reserve(n int) error { return x.t.reserve(n) }
+
+// Room is how many more entries fit below the size limit.
+func (x *Offset) Room() int { return x.t.maxEntries - x.Count() }
 
 // Append adds an entry and publishes it. Offsets and positions must grow; the caller
 // reserved the room.
@@ -91,7 +94,7 @@ func (x *Offset) Append(offset, position int64) error {
 	if !Fits(x.base, offset) || offset <= x.last.Offset || position <= x.last.Position || position > math.MaxUint32 {
 		return errors.New("offset index entry out of order")
 	}
-	if err := x.t.reserve(); err != nil {
+	if err := x.t.reserve(1); err != nil {
 		return err
 	}
 	e := x.t.slot()

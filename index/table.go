@@ -91,10 +91,10 @@ func (t *table) deriveCount() error {
 	return nil
 }
 
-// reserve makes room for one more entry, so that put cannot fail. A full disk is an error
-// here and changes nothing.
-func (t *table) reserve() error {
-	need := (t.count.Load() + 1) * int64(t.entryBytes)
+// reserve makes room for n more entries, so that the next n appends cannot fail. A full
+// disk is an error here and changes nothing.
+func (t *table) reserve(n int) error {
+	need := (t.count.Load() + int64(n)) * int64(t.entryBytes)
 	if need <= t.allocated {
 		return nil
 	}
@@ -111,7 +111,7 @@ func (t *table) reserve() error {
 		}
 	}
 	t.step = min(max(t.step*2, firstStepBytes), maxStepBytes)
-	grown := min(t.allocated+t.step, limit)
+	grown := min(max(t.allocated+t.step, need), limit)
 	if err := t.file.Allocate(t.allocated, grown-t.allocated); err != nil {
 		return err
 	}

@@ -78,8 +78,11 @@ func (x *Time) verify(next int64) error {
 	})
 }
 
-// Reserve makes room for one more entry, see Offset.Reserve.
-func (x *Time) Reserve() error { return x.t.reserve() }
+// Reserve makes room for n more entries, see Offset.Reserve.
+func (x *Time) Reserve(n int) error { return x.t.reserve(n) }
+
+// Room is how many more entries fit below the size limit.
+func (x *Time) Room() int { return x.t.maxEntries - x.Count() }
 
 // MaybeAppend adds (timestamp, offset) if timestamp exceeds the last entry's, as Kafka's
 // TimeIndex.maybeAppend does.
@@ -90,7 +93,7 @@ func (x *Time) MaybeAppend(timestamp, offset int64) error {
 	if !Fits(x.base, offset) || offset < x.last.Offset {
 		return errors.New("time index entry out of order")
 	}
-	if err := x.t.reserve(); err != nil {
+	if err := x.t.reserve(1); err != nil {
 		return err
 	}
 	e := x.t.slot()

@@ -5,11 +5,7 @@ import (
 	"fmt"
 
 	"github.com/millrace/millrace/index"
-)
-
-const (
-	firstStepBytes = 64 << 10
-	maxStepBytes   = 16 << 20
+	"github.com/millrace/millrace/record"
 )
 
 // Append adds b, one or more whole batches that are stamped with their offsets. lastOffset
@@ -26,7 +22,7 @@ func (c *Chain) Append(b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp 
 		return c.failed
 	}
 	s := c.active()
-	if len(b) < 61 || len(b) > maxPosition {
+	if len(b) < record.HeaderBytes || len(b) > maxPosition {
 		return fmt.Errorf("append of %d bytes", len(b))
 	}
 	first := int64(binary.BigEndian.Uint64(b))
@@ -54,34 +50,88 @@ func (c *Chain) refuse(err error) error {
 	return c.poison(err)
 }
 
-// write puts b at the active segment's position and publishes it.
-func (c *Chain) write(s *segment, b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64) error {
+// write puts b at the active segment's position and publishes it. All space is taken
+// before the first byte is stored.
+func (c *Chain) write(s *segment, b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64) (err error) {
 	h, err := s.openWrite()
 	if err != nil {
 		return err
 	}
+	defer guard(h, setPanicOnFault(true), &err)
 	_, position := s.end()
 	n := int64(len(b))
-	indexed := s.sinceIndex > int64(c.cfg.IndexIntervalBytes)
-	off, tim := h.indexes()
-	if indexed {
-		if err := reserve(off, tim); err != nil {
+	if entries := s.entriesFor(n, int64(c.cfg.IndexIntervalBytes)); entries > 0 {
+		off, tim := h.indexes()
+		if err := reserve(off, tim, entries); err != nil {
 			return err
 		}
 	}
-	if err := s.allocate(h, position+n); err != nil {
-		return err
+	if position+n > s.allocated {
+		if err := s.allocate(h, position+n); err != nil {
+			return err
+		}
 	}
-	if _, err := h.log.WriteAt(b, position); err != nil {
+	if err := s.put(h, b, position); err != nil {
 		return err
 	}
 	if position == 0 {
 		s.firstTimestamp = maxTimestamp
 	}
+	if err := c.note(s, h, b, position, lastOffset, maxTimestamp, offsetOfMaxTimestamp); err != nil {
+		return err
+	}
+	s.publish(lastOffset+1, position+n)
+	c.prepareAhead(position + n)
+	return nil
+}
+
+// entriesFor is how many index entries an append of n bytes may make at most.
+func (s *segment) entriesFor(n, interval int64) int {
+	if s.sinceIndex+n <= interval {
+		return 0
+	}
+	return 1 + int(n/max(interval, record.HeaderBytes))
+}
+
+func reserve(off *index.Offset, tim *index.Time, entries int) error {
+	if err := off.Reserve(entries); err != nil {
+		return err
+	}
+	return tim.Reserve(entries)
+}
+
+// note brings maximum timestamp and indexes up to date with what was stored at position.
+// Kafka makes one entry for an append; one that brings many batches, as a follower's does,
+// gets one for each interval here, so that lookups in it stay short.
+func (c *Chain) note(s *segment, h *files, b []byte, position, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64) error {
+	size, err := record.Peek(b)
+	if err == nil && size == len(b) {
+		return c.noteBatch(s, h, position, int64(size), lastOffset, maxTimestamp, offsetOfMaxTimestamp)
+	}
+	for len(b) > 0 {
+		one, rest, err := record.Next(b)
+		if err != nil {
+			return err
+		}
+		ts, at := one.MaxTimestamp(), one.LastOffset()
+		if ts == maxTimestamp && offsetOfMaxTimestamp >= one.BaseOffset() && offsetOfMaxTimestamp <= at {
+			at = offsetOfMaxTimestamp
+		}
+		if err := c.noteBatch(s, h, position, int64(len(one)), one.LastOffset(), ts, at); err != nil {
+			return err
+		}
+		position += int64(len(one))
+		b = rest
+	}
+	return nil
+}
+
+func (c *Chain) noteBatch(s *segment, h *files, position, n, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64) error {
 	if maxTimestamp > s.maxTimestamp {
 		s.maxTimestamp, s.maxTimestampAt = maxTimestamp, offsetOfMaxTimestamp
 	}
-	if indexed {
+	if s.sinceIndex > int64(c.cfg.IndexIntervalBytes) {
+		off, tim := h.indexes()
 		if err := off.Append(lastOffset, position); err != nil {
 			return err
 		}
@@ -91,146 +141,5 @@ func (c *Chain) write(s *segment, b []byte, lastOffset, maxTimestamp, offsetOfMa
 		s.sinceIndex = 0
 	}
 	s.sinceIndex += n
-	s.publish(lastOffset+1, position+n)
 	return nil
-}
-
-func reserve(off *index.Offset, tim *index.Time) error {
-	if err := off.Reserve(); err != nil {
-		return err
-	}
-	return tim.Reserve()
-}
-
-// allocate takes space up to end, and a step more so that the next appends need none.
-func (s *segment) allocate(h *files, end int64) error {
-	if end <= s.allocated {
-		return nil
-	}
-	step := min(max(s.stepBytes*2, firstStepBytes), maxStepBytes)
-	if s.c.cfg.Preallocate {
-		step = s.c.cfg.SegmentBytes
-	}
-	target := min(max(s.allocated+step, end), max(s.c.cfg.SegmentBytes, end))
-	if err := h.log.Allocate(s.allocated, target-s.allocated); err != nil {
-		return err
-	}
-	s.allocated, s.stepBytes = target, step
-	return nil
-}
-
-// mustRoll decides as Kafka's LogSegment.shouldRoll does.
-func (c *Chain) mustRoll(s *segment, n, lastOffset, maxTimestamp int64) bool {
-	_, position := s.end()
-	if !index.Fits(s.base, lastOffset) {
-		return true
-	}
-	if position == 0 {
-		return false
-	}
-	if position+n > min(c.cfg.SegmentBytes, maxPosition) || c.indexFull(s) {
-		return true
-	}
-	return c.waitedMs(s, maxTimestamp) > c.cfg.SegmentMs-s.jitterMs
-}
-
-func (c *Chain) indexFull(s *segment) bool {
-	off, tim := s.offCount, s.timCount
-	if h := s.files.Load(); h != nil && h.writer {
-		o, t := h.indexes()
-		off, tim = o.Count(), t.Count()
-	}
-	return off >= c.cfg.IndexMaxBytes/index.OffsetEntryBytes || tim >= c.cfg.IndexMaxBytes/index.TimeEntryBytes-1
-}
-
-// waitedMs is how long the segment has been filled: in record time when its first batch
-// has a timestamp, else since it was made.
-func (c *Chain) waitedMs(s *segment, maxTimestamp int64) int64 {
-	if s.firstTimestamp == unknownTimestamp {
-		s.firstTimestamp = c.readFirstTimestamp(s)
-	}
-	if s.firstTimestamp >= 0 {
-		return maxTimestamp - s.firstTimestamp
-	}
-	return c.o.Clock.Now().UnixMilli() - s.createdMs
-}
-
-// Roll starts a new segment at the next offset, unless the active one is empty.
-func (c *Chain) Roll() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.failed != nil {
-		return c.failed
-	}
-	next, position := c.active().end()
-	if position == 0 {
-		return nil
-	}
-	_, err := c.roll(next, next)
-	if err != nil {
-		return c.refuse(err)
-	}
-	return nil
-}
-
-// roll seals the active segment and makes a new one at the log's end, or, when lastOffset
-// is too far from it for an index, at first.
-func (c *Chain) roll(first, lastOffset int64) (*segment, error) {
-	old := c.active()
-	base, position := old.end()
-	if !index.Fits(base, lastOffset) {
-		base = first
-		if !index.Fits(base, lastOffset) {
-			return nil, fmt.Errorf("offsets %d to %d do not fit into one segment", first, lastOffset)
-		}
-	}
-	s := c.newSegment(base)
-	if base == old.base {
-		return old, nil
-	}
-	if _, err := s.openWrite(); err != nil {
-		return nil, err
-	}
-	if err := c.finishTimeIndex(old); err != nil {
-		s.drop()
-		return nil, err
-	}
-	if c.o.OnRoll != nil {
-		c.o.OnRoll(base)
-	}
-	list := c.segments()
-	if position == 0 {
-		// The old one holds nothing: it goes.
-		if err := c.remove(old); err != nil {
-			return nil, err
-		}
-		list = list[:len(list)-1]
-	}
-	old.sealed.Store(true)
-	c.setList(append(append(make([]*segment, 0, len(list)+1), list...), s))
-	if position > 0 {
-		if err := old.seal(); err != nil {
-			return nil, err
-		}
-		old.drop()
-	}
-	return s, nil
-}
-
-func (c *Chain) setList(list []*segment) { c.list.Store(&list) }
-
-// finishTimeIndex appends the largest timestamp of a segment that gets no more records,
-// as Kafka's onBecomeInactiveSegment does.
-func (c *Chain) finishTimeIndex(s *segment) error {
-	if _, position := s.end(); position == 0 {
-		return nil
-	}
-	h, err := s.openWrite()
-	if err != nil {
-		return err
-	}
-	if s.maxTimestamp < 0 {
-		return nil
-	}
-	return h.tim.Load().MaybeAppend(s.maxTimestamp, s.maxTimestampAt)
 }

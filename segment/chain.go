@@ -25,6 +25,13 @@ type Chain struct {
 	cfg     Config
 	failed  error // *PoisonedError or ErrClosed
 	deleted []deletion
+
+	openedMu sync.Mutex
+	opened   []*segment // sealed segments in the order they were opened; by openedMu
+
+	prepareMu sync.Mutex // held while the next segment's file is made; before mu
+	preparing bool
+	prepared  *preparedFile
 }
 
 func (c *Chain) segments() []*segment { return *c.list.Load() }
@@ -108,6 +115,8 @@ func (c *Chain) poison(err error) error {
 func (c *Chain) Idle() error {
 	c.syncMu.Lock()
 	defer c.syncMu.Unlock()
+	c.prepareMu.Lock()
+	defer c.prepareMu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.failed != nil {
@@ -120,6 +129,10 @@ func (c *Chain) Idle() error {
 // page cache, and a later Sync opens them again. mu is held.
 func (c *Chain) releaseAll() error {
 	var errs []error
+	if c.prepared != nil {
+		errs = append(errs, c.prepared.discard(c.o.FS))
+		c.prepared = nil
+	}
 	for _, s := range c.segments() {
 		if h := s.files.Load(); h != nil && h.writer {
 			errs = append(errs, s.trimWriter(h))
@@ -143,6 +156,8 @@ func (c *Chain) Close() error {
 	_, err := c.Sync()
 	c.syncMu.Lock()
 	defer c.syncMu.Unlock()
+	c.prepareMu.Lock()
+	defer c.prepareMu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if errors.Is(c.failed, ErrClosed) {
@@ -173,6 +188,8 @@ func (c *Chain) closeClean() error {
 
 // Kill drops everything as a crash would: nothing is trimmed or synced.
 func (c *Chain) Kill() {
+	c.prepareMu.Lock()
+	defer c.prepareMu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.shut()
@@ -181,6 +198,10 @@ func (c *Chain) Kill() {
 // shut refuses further calls and gives up all files. mu is held.
 func (c *Chain) shut() {
 	c.failed = ErrClosed
+	if c.prepared != nil {
+		_ = c.prepared.discard(c.o.FS) // recovery removes it if this did not
+		c.prepared = nil
+	}
 	for _, s := range c.segments() {
 		s.drop()
 	}

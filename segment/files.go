@@ -165,6 +165,7 @@ func (s *segment) pin() (*files, error) {
 			return nil, err
 		}
 		if h != nil {
+			s.c.limitOpen(s)
 			return h, nil
 		}
 	}
@@ -199,6 +200,35 @@ func (s *segment) openRead() (*files, error) {
 	h.refs.Store(2) // the segment's and the caller's
 	s.files.Store(h)
 	return h, nil
+}
+
+// limitOpen remembers that s was opened for reading and closes the sealed segment that was
+// opened longest ago when there are too many: a consumer that reads a long log from its
+// start must not leave all of it open.
+func (c *Chain) limitOpen(s *segment) {
+	if !s.sealed.Load() {
+		return
+	}
+	c.openedMu.Lock()
+	defer c.openedMu.Unlock()
+	c.opened = append(c.opened, s)
+	if len(c.opened) > maxOpenSealed {
+		c.opened[0].dropSealed()
+		c.opened = append(c.opened[:0], c.opened[1:]...)
+	}
+}
+
+// maxOpenSealed is how many sealed segments of one log stay open, besides pinned ones.
+const maxOpenSealed = 4
+
+// dropSealed is drop, unless the segment is appended to.
+func (s *segment) dropSealed() {
+	s.openMu.Lock()
+	defer s.openMu.Unlock()
+	if h := s.files.Load(); h != nil && s.sealed.Load() && !h.writer {
+		s.files.Store(nil)
+		h.release()
+	}
 }
 
 // drop takes the files off the segment and gives the chain's pin back. Whoever still has a

@@ -87,7 +87,6 @@ func (c *Chain) load() error {
 		}
 		s.synced = size
 		s.sealed.Store(true)
-		s.trimmed = true
 	}
 	c.setList(list)
 	return nil

@@ -25,7 +25,8 @@ type Options struct {
 	// Jitter returns a number in [0, max]; nil: no jitter.
 	Jitter func(max int64) int64
 	// Background runs work that needs not be done on the append path: the next segment's
-	// files are made ahead, the old one is trimmed. nil: such work is done inline.
+	// file is made ahead, the old one is trimmed. It must neither wait for f nor block: it
+	// is called with the log's lock held. nil: such work is done inline.
 	Background func(func())
 	// OnRoll is called by Append and Roll before the first batch of a new segment is
 	// written, with that segment's base offset.

@@ -27,10 +27,24 @@ func (c *Chain) Read(offset int64, maxBytes int, upTo int64, minOne bool) (vfs.R
 			return vfs.Range{}, nil
 		}
 		rng, err := c.readFrom(list, offset, int64(maxBytes), upTo, minOne)
-		if err != nil && (c.truncations.Load() != truncations || errors.Is(err, os.ErrNotExist) && c.moved(list)) {
+		if err == nil {
+			return rng, nil
+		}
+		c.poisonIfFault(err)
+		if c.truncations.Load() != truncations || errors.Is(err, os.ErrNotExist) && c.moved(list) {
 			continue // cut or deleted meanwhile
 		}
-		return rng, err
+		return vfs.Range{}, err
+	}
+}
+
+// poisonIfFault poisons the log when err is a fault in a mapping.
+func (c *Chain) poisonIfFault(err error) {
+	var fault *FaultError
+	if errors.As(err, &fault) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_ = c.poison(err) // every later append and sync returns it
 	}
 }
 
@@ -73,6 +87,7 @@ func (h *files) rangeOf(offset, maxBytes, upTo int64, minOne bool) (pos, end int
 	// The pin was taken before this load, so that a truncation either shows here or sees
 	// the pin.
 	next, limit := h.s.end()
+	defer guard(h, setPanicOnFault(true), &err)
 	cur := newCursor(h, limit)
 	defer cur.free()
 	pos, hd, ok, err := cur.locate(offset)

@@ -41,9 +41,7 @@ func (s *segment) scan(from int64, f func(b record.Batch, pos, base int64) error
 	}
 	defer h.Unpin()
 	_, limit := s.end()
-	cur := newCursor(h, limit)
-	pos, _, ok, err := cur.locate(from)
-	cur.free()
+	pos, _, ok, err := h.locateBatch(from, limit)
 	if err != nil || !ok {
 		return err
 	}
@@ -60,6 +58,14 @@ func (s *segment) scan(from int64, f func(b record.Batch, pos, base int64) error
 			return err
 		}
 	}
+}
+
+// locateBatch finds the first batch that ends at or after offset and its position.
+func (h *files) locateBatch(offset, limit int64) (pos int64, hd header, ok bool, err error) {
+	defer guard(h, setPanicOnFault(true), &err)
+	cur := newCursor(h, limit)
+	defer cur.free()
+	return cur.locate(offset)
 }
 
 // reader walks the batches of a file in large reads.

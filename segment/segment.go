@@ -39,12 +39,15 @@ type segment struct {
 	createdMs      int64
 	jitterMs       int64
 	sinceIndex     int64 // bytes appended since the last index entry
-	allocated      int64
-	stepBytes      int64
-	synced         int64 // position up to which the file is durable
-	nameSynced     bool  // the folder was synced since the file was made
-	trimmed        bool  // sealed: cut to its position
-	exists         bool  // its .log is on disk
+	// Watermarks of the writer's files: allocated >= populated, and the position that was
+	// published last lies below allocated. Stores through the mapping stay below populated.
+	allocated  int64
+	populated  int64
+	stepBytes  int64
+	synced     int64 // position up to which the file is durable
+	nameSynced bool  // the folder was synced since the file was made
+	trimmed    bool  // sealed: cut to its position
+	exists     bool  // its .log is on disk
 }
 
 const (
@@ -123,32 +126,40 @@ func (s *segment) prepareWrite(h *files) error {
 	if size < position {
 		return &CorruptError{Name: s.name(logSuffix), Position: size, Err: errShrunk}
 	}
-	s.allocated, s.stepBytes = position, 0
-	return s.attachIndexes(h, s.c.cfg.IndexMaxBytes)
-}
-
-// seal gives back what the file and its indexes hold behind their ends. Calling it again
-// has no effect. The segment is no longer appended to.
-func (s *segment) seal() error {
-	s.openMu.Lock()
-	defer s.openMu.Unlock()
-	if s.trimmed {
-		return nil
-	}
-	h := s.files.Load()
-	if h == nil || !h.writer {
-		s.trimmed = true
-		return nil
-	}
-	_, position := s.end()
-	if err := errors.Join(h.log.Truncate(position), h.off.Load().Trim(), h.tim.Load().Trim()); err != nil {
+	s.allocated, s.populated, s.stepBytes = position, 0, 0
+	if err := s.attachIndexes(h, s.c.cfg.IndexMaxBytes); err != nil {
 		return err
 	}
-	s.trimmed = true
+	if position == 0 {
+		if err := s.c.touchIndexes(s); err != nil {
+			return err
+		}
+	}
+	s.mapAhead(h)
 	return nil
 }
 
-// timeIndex and offsetIndex of a writer's files.
+// seal gives back what the files of a sealed segment hold behind their ends, and closes
+// them: readers open it anew, for reading only. Calling it again has no effect. A segment
+// that a truncation made active again meanwhile is left alone.
+func (s *segment) seal() error {
+	s.openMu.Lock()
+	defer s.openMu.Unlock()
+	h := s.files.Load()
+	if !s.sealed.Load() || h == nil || !h.writer {
+		return nil
+	}
+	_, position := s.end()
+	off, tim := h.indexes()
+	if err := errors.Join(h.log.Truncate(position), off.Trim(), tim.Trim()); err != nil {
+		return err
+	}
+	s.files.Store(nil)
+	h.release()
+	return nil
+}
+
+// indexes are those of a writer's files.
 func (h *files) indexes() (*index.Offset, *index.Time) { return h.off.Load(), h.tim.Load() }
 
 var errShrunk = errors.New("file is shorter than what was appended to it")

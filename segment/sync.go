@@ -95,6 +95,16 @@ func (c *Chain) syncAll(work []dirty) error {
 // sync makes one segment durable. The indexes of a sealed segment are synced with it: once
 // the recovery point has passed it, they are trusted after a sanity check.
 func (d dirty) sync() error {
+	if !d.sealed && d.h.mapping != nil {
+		// SyncData would write all that was populated ahead, as zeros; a range syncs what
+		// came by WriteAt as well.
+		return d.h.mapping.Sync(d.from, d.to-d.from)
+	}
+	if d.sealed {
+		if err := d.s.seal(); err != nil {
+			return err
+		}
+	}
 	if err := d.h.log.SyncData(); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 
+	"github.com/millrace/millrace/index"
 	"github.com/millrace/millrace/record"
 )
 
@@ -39,15 +40,13 @@ func (s *segment) findTimestamp(ts, from int64) (offset, timestamp int64, found 
 		return 0, 0, false, err
 	}
 	defer h.Unpin()
-	tim, err := h.time()
+	// No record up to an entry's offset is younger than it: start there. The entry before
+	// ts, not at ts, because the record at ts itself may be the entry's.
+	e, ok, err := h.lookupTime(ts - 1)
 	if err != nil {
 		return 0, 0, false, err
 	}
-	// No record up to an entry's offset is younger than it: start there. The entry before
-	// ts, not at ts, because the record at ts itself may be the entry's.
-	if e, ok, err := tim.Lookup(ts - 1); err != nil {
-		return 0, 0, false, err
-	} else if ok {
+	if ok {
 		from = max(from, e.Offset)
 	}
 	err = s.scan(from, func(b record.Batch, _, _ int64) error {
@@ -72,6 +71,15 @@ func (s *segment) findTimestamp(ts, from int64) (offset, timestamp int64, found 
 		err = nil
 	}
 	return offset, timestamp, found, err
+}
+
+func (h *files) lookupTime(ts int64) (e index.TimeEntry, ok bool, err error) {
+	defer guard(h, setPanicOnFault(true), &err)
+	tim, err := h.time()
+	if err != nil {
+		return index.TimeEntry{}, false, err
+	}
+	return tim.Lookup(ts)
 }
 
 // MaxTimestamp finds the first record with the largest timestamp of the log (ListOffsets
@@ -143,6 +151,7 @@ func (s *segment) readMaxTimestamp() (timestamp, offset int64, err error) {
 		return timestamp, offset, err
 	}
 	defer h.Unpin()
+	defer guard(h, setPanicOnFault(true), &err)
 	tim, err := h.time()
 	if err != nil {
 		return timestamp, offset, err

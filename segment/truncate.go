@@ -20,13 +20,13 @@ func (c *Chain) TruncateTo(offset int64) error {
 		return nil
 	}
 	if offset <= c.StartOffset() {
-		return c.refuse2(c.restartAt(offset))
+		return c.failTruncation(c.restartAt(offset))
 	}
-	return c.refuse2(c.cut(offset))
+	return c.failTruncation(c.cut(offset))
 }
 
-// refuse2 poisons the log after a failed truncation.
-func (c *Chain) refuse2(err error) error {
+// failTruncation poisons the log when a truncation failed: where it ends is unknown.
+func (c *Chain) failTruncation(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -45,9 +45,7 @@ func (c *Chain) cut(offset int64) error {
 		if err != nil {
 			return err
 		}
-		cur := newCursor(h, at)
-		pos, hd, ok, err := cur.locate(offset)
-		cur.free()
+		pos, hd, ok, err := h.locateBatch(offset, at)
 		if err == nil && s.sealed.Load() {
 			err = s.unseal(h)
 		}
@@ -81,7 +79,6 @@ func (s *segment) unseal(h *files) error {
 	defer s.openMu.Unlock()
 	s.offCount, s.timCount = off.Count(), tim.Count()
 	s.sealed.Store(false)
-	s.trimmed = false
 	return nil
 }
 
@@ -158,7 +155,7 @@ func (c *Chain) TruncateFullyAndStartAt(offset int64) error {
 	if c.failed != nil {
 		return c.failed
 	}
-	return c.refuse2(c.restartAt(offset))
+	return c.failTruncation(c.restartAt(offset))
 }
 
 func (c *Chain) restartAt(offset int64) error {
