@@ -18,7 +18,7 @@
 //     are unspecified, and it may be used again.
 //   - Byte fields (bytes, records) alias the input. Strings never do: they are copied, or
 //     come from the Interner of DecodeInterned, which makes steady decoding free of
-//     allocations for requests whose only strings are topic names.
+//     allocations for requests whose strings are topic names and the like.
 //
 // A nil slice is a null array (or null bytes) where the version allows null, else an empty
 // one. A nil pointer is an absent struct. NullString's zero value is null.

@@ -145,7 +145,7 @@ func eachVersion(t *testing.T, f func(t *testing.T, p pair, version int16)) {
 	}
 }
 
-const rounds = 60
+const rounds = 30
 
 // TestWhatWeWriteKmsgReads: our encoding, read and written again by kmsg, is the same.
 func TestWhatWeWriteKmsgReads(t *testing.T) {

@@ -42,7 +42,7 @@ func (p *ProduceInput) Decode(b []byte, version int16, names Interner) error {
 		r.fail("", reasonVersion)
 		return r.finish()
 	}
-	p.TransactionalID = r.nullTopic(true, "TransactionalID")
+	p.TransactionalID = r.nullName(true, "TransactionalID")
 	p.Acks = r.int16("Acks")
 	p.TimeoutMs = r.int32("TimeoutMs")
 	n := r.array(minProduceRequestTopic(version), false, "TopicData")
@@ -57,7 +57,7 @@ func (p *ProduceInput) Decode(b []byte, version int16, names Interner) error {
 func (p *ProduceInput) decodeTopic(r *reader, t *ProduceTopic, at int32) {
 	*t = ProduceTopic{First: int32(len(p.Partitions))}
 	if r.version <= 12 {
-		t.Name = r.topic("TopicData.Name")
+		t.Name = r.name("TopicData.Name")
 	} else {
 		t.ID = r.uuid("TopicData.TopicID")
 	}

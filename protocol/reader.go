@@ -158,8 +158,8 @@ func (r *reader) nullString(null bool, field string) NullString {
 	return Str(string(r.take(n, field)))
 }
 
-// topic reads a string that the interner may know.
-func (r *reader) topic(field string) string {
+// name reads a string that the interner may know.
+func (r *reader) name(field string) string {
 	b := r.take(r.counted(2, 1, false, field), field)
 	if r.names != nil && len(b) > 0 {
 		return r.names.Intern(b)
@@ -167,7 +167,7 @@ func (r *reader) topic(field string) string {
 	return string(b)
 }
 
-func (r *reader) nullTopic(null bool, field string) NullString {
+func (r *reader) nullName(null bool, field string) NullString {
 	n := r.counted(2, 1, null, field)
 	if n < 0 || r.err != nil {
 		return NullString{}
@@ -274,9 +274,7 @@ func extend[T any](s []T, expected int) []T {
 	if len(s) < cap(s) {
 		return s[:len(s)+1]
 	}
-	if cap(s) == 0 {
-		return make([]T, 1, min(expected, 16))
-	}
-	var zero T
-	return append(s, zero)
+	grown := make([]T, len(s)+1, max(len(s)+1, min(expected, max(16, 2*cap(s)))))
+	copy(grown, s)
+	return grown
 }

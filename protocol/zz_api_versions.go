@@ -16,7 +16,7 @@ func (v *ApiVersionsRequest) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *ApiVersionsRequest) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 3, api: "ApiVersionsRequest", names: names}
 	if version < 0 || version > 4 {
@@ -80,7 +80,7 @@ func (v *ApiVersionsResponse) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *ApiVersionsResponse) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 3, api: "ApiVersionsResponse", names: names}
 	if version < 0 || version > 4 {

@@ -17,7 +17,7 @@ func (v *CreatePartitionsRequest) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *CreatePartitionsRequest) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 2, api: "CreatePartitionsRequest", names: names}
 	if version < 0 || version > 3 {
@@ -79,7 +79,7 @@ func minCreatePartitionsRequestAssignment(version int16) int {
 }
 
 func (v *CreatePartitionsRequestTopic) decode(r *reader) {
-	v.Name = r.topic("Topics.Name")
+	v.Name = r.name("Topics.Name")
 	v.Count = r.int32("Topics.Count")
 	if n := r.array(minCreatePartitionsRequestAssignment(r.version), true, "Topics.Assignments"); n < 0 {
 		v.Assignments = nil
@@ -159,7 +159,7 @@ func (v *CreatePartitionsResponse) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *CreatePartitionsResponse) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 2, api: "CreatePartitionsResponse", names: names}
 	if version < 0 || version > 3 {
@@ -183,7 +183,7 @@ type CreatePartitionsResponseResult struct {
 }
 
 func (v *CreatePartitionsResponseResult) decode(r *reader) {
-	v.Name = r.topic("Results.Name")
+	v.Name = r.name("Results.Name")
 	v.ErrorCode = r.errorCode("Results.ErrorCode")
 	v.ErrorMessage = r.nullString(true, "Results.ErrorMessage")
 	r.skipTags("Results.tags")

@@ -17,7 +17,7 @@ func (v *CreateTopicsRequest) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *CreateTopicsRequest) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 5, api: "CreateTopicsRequest", names: names}
 	if version < 0 || version > 7 {
@@ -113,7 +113,7 @@ func minCreateTopicsRequestConfig(version int16) int {
 }
 
 func (v *CreateTopicsRequestTopic) decode(r *reader) {
-	v.Name = r.topic("Topics.Name")
+	v.Name = r.name("Topics.Name")
 	v.NumPartitions = r.int32("Topics.NumPartitions")
 	v.ReplicationFactor = r.int16("Topics.ReplicationFactor")
 	if n := r.array(minCreateTopicsRequestAssignment(r.version), false, "Topics.Assignments"); n < 0 {
@@ -223,7 +223,7 @@ func (v *CreateTopicsResponse) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *CreateTopicsResponse) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 5, api: "CreateTopicsResponse", names: names}
 	if version < 0 || version > 7 {
@@ -300,7 +300,7 @@ func NewCreateTopicsResponseTopic() CreateTopicsResponseTopic {
 
 func (v *CreateTopicsResponseTopic) decode(r *reader) {
 	version := r.version
-	v.Name = r.topic("Topics.Name")
+	v.Name = r.name("Topics.Name")
 	if version >= 7 {
 		v.TopicID = r.uuid("Topics.TopicID")
 	} else {

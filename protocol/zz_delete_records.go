@@ -16,7 +16,7 @@ func (v *DeleteRecordsRequest) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *DeleteRecordsRequest) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 2, api: "DeleteRecordsRequest", names: names}
 	if version < 0 || version > 2 {
@@ -68,7 +68,7 @@ func minDeleteRecordsRequestPartition(version int16) int {
 }
 
 func (v *DeleteRecordsRequestTopic) decode(r *reader) {
-	v.Name = r.topic("Topics.Name")
+	v.Name = r.name("Topics.Name")
 	if n := r.array(minDeleteRecordsRequestPartition(r.version), false, "Topics.Partitions"); n < 0 {
 		v.Partitions = nil
 	} else {
@@ -144,7 +144,7 @@ func (v *DeleteRecordsResponse) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *DeleteRecordsResponse) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 2, api: "DeleteRecordsResponse", names: names}
 	if version < 0 || version > 2 {
@@ -199,7 +199,7 @@ func minDeleteRecordsResponsePartition(version int16) int {
 }
 
 func (v *DeleteRecordsResponseTopic) decode(r *reader) {
-	v.Name = r.topic("Topics.Name")
+	v.Name = r.name("Topics.Name")
 	if n := r.array(minDeleteRecordsResponsePartition(r.version), false, "Topics.Partitions"); n < 0 {
 		v.Partitions = nil
 	} else {

@@ -17,7 +17,7 @@ func (v *DeleteTopicsRequest) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *DeleteTopicsRequest) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 4, api: "DeleteTopicsRequest", names: names}
 	if version < 0 || version > 6 {
@@ -40,7 +40,7 @@ type DeleteTopicsRequestTopic struct {
 }
 
 func (v *DeleteTopicsRequestTopic) decode(r *reader) {
-	v.Name = r.nullTopic(true, "Topics.Name")
+	v.Name = r.nullName(true, "Topics.Name")
 	v.TopicID = r.uuid("Topics.TopicID")
 	r.skipTags("Topics.tags")
 }
@@ -79,7 +79,7 @@ func (v *DeleteTopicsRequest) decode(r *reader) {
 			s := reuse(v.TopicNames)
 			for len(s) < n && r.err == nil {
 				s = extend(s, n)
-				s[len(s)-1] = r.topic("TopicNames")
+				s[len(s)-1] = r.name("TopicNames")
 			}
 			v.TopicNames = s
 		}
@@ -125,7 +125,7 @@ func (v *DeleteTopicsResponse) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *DeleteTopicsResponse) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 4, api: "DeleteTopicsResponse", names: names}
 	if version < 0 || version > 6 {
@@ -151,7 +151,7 @@ type DeleteTopicsResponseResult struct {
 
 func (v *DeleteTopicsResponseResult) decode(r *reader) {
 	version := r.version
-	v.Name = r.nullTopic(version >= 6, "Responses.Name")
+	v.Name = r.nullName(version >= 6, "Responses.Name")
 	if version >= 6 {
 		v.TopicID = r.uuid("Responses.TopicID")
 	} else {

@@ -17,7 +17,7 @@ func (v *DescribeClusterRequest) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *DescribeClusterRequest) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: true, api: "DescribeClusterRequest", names: names}
 	if version < 0 || version > 2 {
@@ -88,7 +88,7 @@ func (v *DescribeClusterResponse) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *DescribeClusterResponse) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: true, api: "DescribeClusterResponse", names: names}
 	if version < 0 || version > 2 {

@@ -17,7 +17,7 @@ func (v *DescribeConfigsRequest) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *DescribeConfigsRequest) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 4, api: "DescribeConfigsRequest", names: names}
 	if version < 1 || version > 4 {
@@ -128,7 +128,7 @@ func (v *DescribeConfigsResponse) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *DescribeConfigsResponse) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 4, api: "DescribeConfigsResponse", names: names}
 	if version < 1 || version > 4 {

@@ -15,7 +15,7 @@ func (v *DescribeLogDirsRequest) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *DescribeLogDirsRequest) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 2, api: "DescribeLogDirsRequest", names: names}
 	if version < 1 || version > 4 {
@@ -38,7 +38,7 @@ type DescribeLogDirsRequestTopic struct {
 }
 
 func (v *DescribeLogDirsRequestTopic) decode(r *reader) {
-	v.Topic = r.topic("Topics.Topic")
+	v.Topic = r.name("Topics.Topic")
 	if n := r.array(4, false, "Topics.Partitions"); n < 0 {
 		v.Partitions = nil
 	} else {
@@ -113,7 +113,7 @@ func (v *DescribeLogDirsResponse) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *DescribeLogDirsResponse) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 2, api: "DescribeLogDirsResponse", names: names}
 	if version < 1 || version > 4 {
@@ -180,7 +180,7 @@ func minDescribeLogDirsResponsePartition(version int16) int {
 }
 
 func (v *DescribeLogDirsResponseTopic) decode(r *reader) {
-	v.Name = r.topic("Results.Topics.Name")
+	v.Name = r.name("Results.Topics.Name")
 	if n := r.array(minDescribeLogDirsResponsePartition(r.version), false, "Results.Topics.Partitions"); n < 0 {
 		v.Partitions = nil
 	} else {

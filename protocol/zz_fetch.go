@@ -26,7 +26,7 @@ func (v *FetchRequest) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *FetchRequest) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 12, api: "FetchRequest", names: names}
 	if version < 4 || version > 18 {
@@ -189,7 +189,7 @@ func minFetchRequestPartition(version int16) int {
 func (v *FetchRequestTopic) decode(r *reader) {
 	version := r.version
 	if version <= 12 {
-		v.Topic = r.topic("Topics.Topic")
+		v.Topic = r.name("Topics.Topic")
 	} else {
 		v.Topic = ""
 	}
@@ -249,7 +249,7 @@ type FetchRequestForgottenTopic struct {
 func (v *FetchRequestForgottenTopic) decode(r *reader) {
 	version := r.version
 	if version <= 12 {
-		v.Topic = r.topic("ForgottenTopicsData.Topic")
+		v.Topic = r.name("ForgottenTopicsData.Topic")
 	} else {
 		v.Topic = ""
 	}
@@ -445,7 +445,7 @@ func (v *FetchResponse) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *FetchResponse) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 12, api: "FetchResponse", names: names}
 	if version < 4 || version > 18 {
@@ -718,7 +718,7 @@ func minFetchResponsePartition(version int16) int {
 func (v *FetchResponseTopic) decode(r *reader) {
 	version := r.version
 	if version <= 12 {
-		v.Topic = r.topic("Responses.Topic")
+		v.Topic = r.name("Responses.Topic")
 	} else {
 		v.Topic = ""
 	}

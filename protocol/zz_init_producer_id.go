@@ -18,7 +18,7 @@ func (v *InitProducerIdRequest) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *InitProducerIdRequest) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 2, api: "InitProducerIdRequest", names: names}
 	if version < 0 || version > 5 {
@@ -44,7 +44,7 @@ func NewInitProducerIdRequest() InitProducerIdRequest {
 
 func (v *InitProducerIdRequest) decode(r *reader) {
 	version := r.version
-	v.TransactionalID = r.nullString(true, "TransactionalID")
+	v.TransactionalID = r.nullName(true, "TransactionalID")
 	v.TransactionTimeoutMs = r.int32("TransactionTimeoutMs")
 	if version >= 3 {
 		v.ProducerID = r.int64("ProducerID")
@@ -91,7 +91,7 @@ func (v *InitProducerIdResponse) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *InitProducerIdResponse) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 2, api: "InitProducerIdResponse", names: names}
 	if version < 0 || version > 5 {

@@ -18,7 +18,7 @@ func (v *ListOffsetsRequest) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *ListOffsetsRequest) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 6, api: "ListOffsetsRequest", names: names}
 	if version < 1 || version > 11 {
@@ -90,7 +90,7 @@ func minListOffsetsRequestPartition(version int16) int {
 }
 
 func (v *ListOffsetsRequestTopic) decode(r *reader) {
-	v.Name = r.topic("Topics.Name")
+	v.Name = r.name("Topics.Name")
 	if n := r.array(minListOffsetsRequestPartition(r.version), false, "Topics.Partitions"); n < 0 {
 		v.Partitions = nil
 	} else {
@@ -183,7 +183,7 @@ func (v *ListOffsetsResponse) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *ListOffsetsResponse) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 6, api: "ListOffsetsResponse", names: names}
 	if version < 1 || version > 11 {
@@ -263,7 +263,7 @@ func minListOffsetsResponsePartition(version int16) int {
 }
 
 func (v *ListOffsetsResponseTopic) decode(r *reader) {
-	v.Name = r.topic("Topics.Name")
+	v.Name = r.name("Topics.Name")
 	if n := r.array(minListOffsetsResponsePartition(r.version), false, "Topics.Partitions"); n < 0 {
 		v.Partitions = nil
 	} else {

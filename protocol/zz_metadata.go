@@ -18,7 +18,7 @@ func (v *MetadataRequest) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *MetadataRequest) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 9, api: "MetadataRequest", names: names}
 	if version < 0 || version > 13 {
@@ -47,7 +47,7 @@ func (v *MetadataRequestTopic) decode(r *reader) {
 	} else {
 		v.TopicID = UUID{}
 	}
-	v.Name = r.nullTopic(version >= 10, "Topics.Name")
+	v.Name = r.nullName(version >= 10, "Topics.Name")
 	r.skipTags("Topics.tags")
 }
 
@@ -147,7 +147,7 @@ func (v *MetadataResponse) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *MetadataResponse) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 9, api: "MetadataResponse", names: names}
 	if version < 0 || version > 13 {
@@ -334,7 +334,7 @@ func NewMetadataResponseTopic() MetadataResponseTopic {
 func (v *MetadataResponseTopic) decode(r *reader) {
 	version := r.version
 	v.ErrorCode = r.errorCode("Topics.ErrorCode")
-	v.Name = r.nullTopic(version >= 12, "Topics.Name")
+	v.Name = r.nullName(version >= 12, "Topics.Name")
 	if version >= 10 {
 		v.TopicID = r.uuid("Topics.TopicID")
 	} else {

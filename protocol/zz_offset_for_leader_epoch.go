@@ -16,7 +16,7 @@ func (v *OffsetForLeaderEpochRequest) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *OffsetForLeaderEpochRequest) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 4, api: "OffsetForLeaderEpochRequest", names: names}
 	if version < 2 || version > 4 {
@@ -78,7 +78,7 @@ func minOffsetForLeaderEpochRequestPartition(version int16) int {
 }
 
 func (v *OffsetForLeaderEpochRequestTopic) decode(r *reader) {
-	v.Topic = r.topic("Topics.Topic")
+	v.Topic = r.name("Topics.Topic")
 	if n := r.array(minOffsetForLeaderEpochRequestPartition(r.version), false, "Topics.Partitions"); n < 0 {
 		v.Partitions = nil
 	} else {
@@ -168,7 +168,7 @@ func (v *OffsetForLeaderEpochResponse) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *OffsetForLeaderEpochResponse) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 4, api: "OffsetForLeaderEpochResponse", names: names}
 	if version < 2 || version > 4 {
@@ -234,7 +234,7 @@ func minOffsetForLeaderEpochResponsePartition(version int16) int {
 }
 
 func (v *OffsetForLeaderEpochResponseTopic) decode(r *reader) {
-	v.Topic = r.topic("Topics.Topic")
+	v.Topic = r.name("Topics.Topic")
 	if n := r.array(minOffsetForLeaderEpochResponsePartition(r.version), false, "Topics.Partitions"); n < 0 {
 		v.Partitions = nil
 	} else {

@@ -18,7 +18,7 @@ func (v *ProduceRequest) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *ProduceRequest) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 9, api: "ProduceRequest", names: names}
 	if version < 3 || version > 13 {
@@ -73,7 +73,7 @@ func minProduceRequestPartition(version int16) int {
 func (v *ProduceRequestTopic) decode(r *reader) {
 	version := r.version
 	if version <= 12 {
-		v.Name = r.topic("TopicData.Name")
+		v.Name = r.name("TopicData.Name")
 	} else {
 		v.Name = ""
 	}
@@ -124,7 +124,7 @@ func minProduceRequestTopic(version int16) int {
 }
 
 func (v *ProduceRequest) decode(r *reader) {
-	v.TransactionalID = r.nullString(true, "TransactionalID")
+	v.TransactionalID = r.nullName(true, "TransactionalID")
 	v.Acks = r.int16("Acks")
 	v.TimeoutMs = r.int32("TimeoutMs")
 	if n := r.array(minProduceRequestTopic(r.version), false, "TopicData"); n < 0 {
@@ -170,7 +170,7 @@ func (v *ProduceResponse) Decode(b []byte, version int16) error {
 	return v.DecodeInterned(b, version, nil)
 }
 
-// DecodeInterned is Decode that asks names, which may be nil, for topic names.
+// DecodeInterned is Decode that asks names, which may be nil, for names.
 func (v *ProduceResponse) DecodeInterned(b []byte, version int16, names Interner) error {
 	r := reader{b: b, version: version, flex: version >= 9, api: "ProduceResponse", names: names}
 	if version < 3 || version > 13 {
@@ -360,7 +360,7 @@ func minProduceResponsePartition(version int16) int {
 func (v *ProduceResponseTopic) decode(r *reader) {
 	version := r.version
 	if version <= 12 {
-		v.Name = r.topic("Responses.Name")
+		v.Name = r.name("Responses.Name")
 	} else {
 		v.Name = ""
 	}

@@ -13,7 +13,7 @@
 //	request
 //	  SessionEpoch int32 7+ default -1
 //	  Topics []Topic                          an array of a struct, fields indented below
-//	    Topic topic 4-12
+//	    Topic name 4-12
 //	    TopicID uuid 13+
 //	  ClusterID string 12+ null tag 0         a tagged field
 //
@@ -24,6 +24,6 @@
 // versions of its parent. "null" alone means nullable in all versions of the field, "null
 // 12+" in those. A '#' starts a comment, which becomes the field's doc comment when it
 // stands on the field's line. Types: bool int8 int16 int32 int64 uint16 uint32 float64
-// string bytes records uuid, error (an int16 error code), topic (a string that decoders may
+// string bytes records uuid, error (an int16 error code), name (a string that decoders may
 // intern), a capitalised struct name, and arrays of these.
 package schema

@@ -227,7 +227,7 @@ func check(a *API, fields []Field, structs map[string]bool) error {
 			if err := check(a, f.Fields, structs); err != nil {
 				return err
 			}
-		case String, Topic, Bytes, Records:
+		case String, Name, Bytes, Records:
 		default:
 			if f.Kind.FixedSize() == 0 {
 				return fmt.Errorf("field %s: unknown type %q", f.Name, f.Kind)

@@ -57,7 +57,7 @@ const (
 	Uint32  Kind = "uint32"
 	Float64 Kind = "float64"
 	String  Kind = "string"
-	Topic   Kind = "topic" // a string that decoders may intern
+	Name    Kind = "name" // a string that decoders may intern: it comes again and again
 	Bytes   Kind = "bytes"
 	Records Kind = "records"
 	UUID    Kind = "uuid"
@@ -163,7 +163,7 @@ func (f *Field) MinSize(v int16, flexible, elem bool) int {
 			return 1
 		}
 		return StructMinSize(f.Fields, v, flexible)
-	case String, Topic:
+	case String, Name:
 		return lengthSize(2, flexible)
 	case Bytes, Records:
 		return lengthSize(4, flexible)

@@ -67,7 +67,7 @@ func (g *gen) write(f *schema.Field) {
 			return
 		}
 		g.p("dst = v.%s.append(dst, version, flex)", f.Name)
-	case schema.String, schema.Topic:
+	case schema.String, schema.Name:
 		if f.Nullable() {
 			g.p("dst = appendNullString(dst, v.%s, %s, flex)", f.Name, null)
 		} else {
@@ -92,7 +92,7 @@ func (g *gen) writeArray(f *schema.Field, null string) {
 	switch f.Kind {
 	case schema.Struct:
 		g.p("for i := range v.%s {\ndst = v.%s[i].append(dst, version, flex)\n}", f.Name, f.Name)
-	case schema.String, schema.Topic:
+	case schema.String, schema.Name:
 		g.p("for _, e := range v.%s {\ndst = appendString(dst, e, flex)\n}", f.Name)
 	case schema.Bytes, schema.Records:
 		g.p("for _, e := range v.%s {\ndst = appendBytes(dst, e, false, flex)\n}", f.Name)
@@ -145,7 +145,7 @@ func (g *gen) differs(f *schema.Field, flexible schema.Range) string {
 		cond = fmt.Sprintf("len(v.%s) > 0", f.Name)
 	case f.Kind == schema.Bool && f.Default == "":
 		cond = "v." + f.Name
-	case f.Kind == schema.UUID, f.Kind == schema.String && f.Nullable(), f.Kind == schema.Topic && f.Nullable():
+	case f.Kind == schema.UUID, f.Kind == schema.String && f.Nullable(), f.Kind == schema.Name && f.Nullable():
 		cond = fmt.Sprintf("v.%s != (%s)", f.Name, g.defaultOf(f))
 	}
 	if in := within(f.Versions, flexible); in != "" {

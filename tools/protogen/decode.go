@@ -48,7 +48,7 @@ func (g *gen) read(f *schema.Field, path string, versions schema.Range) {
 	switch f.Kind {
 	case schema.Struct:
 		g.readStruct(f, where)
-	case schema.String, schema.Topic:
+	case schema.String, schema.Name:
 		if f.Nullable() {
 			g.p("v.%s = r.%s(%s, %s)", f.Name, nullReaders[f.Kind], null, where)
 		} else {
@@ -80,7 +80,7 @@ func (g *gen) readArray(f *schema.Field, where, null string) {
 	case schema.Struct:
 		elem = "s[len(s)-1].decode(r)"
 		size = fmt.Sprintf("min%s(r.version)", g.name+f.Type)
-	case schema.String, schema.Topic:
+	case schema.String, schema.Name:
 		size = "r.lengthMin(2)"
 	case schema.Bytes, schema.Records:
 		size = "r.lengthMin(4)"
@@ -135,7 +135,7 @@ func (g *gen) defaultOf(f *schema.Field) string {
 			return "nil"
 		}
 		return g.name + f.Type + "{}"
-	case schema.String, schema.Topic:
+	case schema.String, schema.Name:
 		if f.Nullable() {
 			return "NullString{}"
 		}
@@ -153,7 +153,7 @@ func (g *gen) defaultOf(f *schema.Field) string {
 var readers = map[schema.Kind]string{
 	schema.Bool: "bool", schema.Int8: "int8", schema.Int16: "int16", schema.Int32: "int32", schema.Int64: "int64",
 	schema.Uint16: "uint16", schema.Uint32: "uint32", schema.Float64: "float64", schema.UUID: "uuid",
-	schema.Error: "errorCode", schema.String: "string", schema.Topic: "topic",
+	schema.Error: "errorCode", schema.String: "string", schema.Name: "name",
 }
 
-var nullReaders = map[schema.Kind]string{schema.String: "nullString", schema.Topic: "nullTopic"}
+var nullReaders = map[schema.Kind]string{schema.String: "nullString", schema.Name: "nullName"}

@@ -71,7 +71,7 @@ func (g *gen) entry(fields []schema.Field) {
 	g.p("// APIKey implements Message.\nfunc (*%s) APIKey() int16 { return %d }\n", g.name, a.Key)
 	g.p("// Decode implements Message.")
 	g.p("func (v *%s) Decode(b []byte, version int16) error { return v.DecodeInterned(b, version, nil) }\n", g.name)
-	g.p("// DecodeInterned is Decode that asks names, which may be nil, for topic names.")
+	g.p("// DecodeInterned is Decode that asks names, which may be nil, for names.")
 	g.p("func (v *%s) DecodeInterned(b []byte, version int16, names Interner) error {", g.name)
 	g.p("r := reader{b: b, version: version, flex: %s, api: %q, names: names}", g.flexible(), g.name)
 	g.p("if version < %d || version > %d {\nr.fail(\"\", reasonVersion)\n} else {\nv.decode(&r)\n}", a.Versions.Min, a.Versions.Max)
@@ -198,7 +198,7 @@ func (g *gen) goType(f *schema.Field) string {
 		if !f.Array && (f.Tagged() || f.Nullable()) {
 			t = "*" + t
 		}
-	case schema.String, schema.Topic:
+	case schema.String, schema.Name:
 		t = "string"
 		if f.Nullable() && !f.Array {
 			t = "NullString"
