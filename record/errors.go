@@ -8,7 +8,8 @@ import (
 
 // Sentinels for errors.Is. A broker answers with the code of the first that matches, in this
 // order: ErrUnsupportedMagic UNSUPPORTED_FOR_MESSAGE_FORMAT, ErrInvalidTimestamp
-// INVALID_TIMESTAMP, ErrInvalidRecord INVALID_RECORD, ErrCorrupt CORRUPT_MESSAGE.
+// INVALID_TIMESTAMP, ErrInvalidRecord INVALID_RECORD, ErrCorrupt CORRUPT_MESSAGE, ErrTooLarge
+// MESSAGE_TOO_LARGE; a *compress.UnknownCodecError is UNSUPPORTED_COMPRESSION_TYPE.
 var (
 	// ErrCorrupt is under every *CorruptError: bytes that are no batch.
 	ErrCorrupt = errors.New("record: corrupt batch")
