@@ -17,6 +17,14 @@ type Section struct {
 // LenBytes is the length of the section.
 func (s *Section) LenBytes() int { return len(s.Bytes) + s.Range.LenBytes }
 
+// ReleaseSections gives back the ranges that were not sent; those already released are
+// passed over.
+func ReleaseSections(sections []Section) {
+	for i := range sections {
+		sections[i].Range.Release()
+	}
+}
+
 // FetchHead is what a Fetch response has once.
 type FetchHead struct {
 	Version        int16

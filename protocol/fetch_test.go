@@ -181,9 +181,14 @@ func TestFetchFrameStaysBelowTwoGiB(t *testing.T) {
 		parts[i].Records = vfs.Range{File: &memFile{}, LenBytes: 1 << 30, Pin: &pin}
 	}
 	var w protocol.FetchResponseWriter
-	_, total := w.Build(protocol.FetchHead{Version: 12}, parts)
+	sections, total := w.Build(protocol.FetchHead{Version: 12}, parts)
 	if total < 1<<30 || total > 1<<30+1000 || pin.unpinned != 2 {
 		t.Fatalf("total %d, %d unpinned", total, pin.unpinned)
+	}
+	protocol.ReleaseSections(sections)
+	protocol.ReleaseSections(sections)
+	if pin.unpinned != 3 {
+		t.Fatalf("%d unpinned after the release", pin.unpinned)
 	}
 }
 
