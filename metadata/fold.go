@@ -106,7 +106,7 @@ func (f *fold) broker(name string, e Event) error {
 	at, found := slices.BinarySearchFunc(f.next.brokers, id, func(b *Broker, id int32) int { return cmp.Compare(b.ID, id) })
 	if e.Kind == Deleted {
 		if found {
-			f.next.brokers = slices.Delete(f.next.brokers, at, at+1)
+			f.next.brokers = append([]*Broker(nil), slices.Delete(f.next.brokers, at, at+1)...)
 		}
 		return nil
 	}
@@ -210,7 +210,9 @@ func (f *fold) topic(name string, e Event) error {
 	}
 	t := &Topic{Name: name, CreatedZxid: e.Stat.Czxid}
 	if old, ok := f.edit(name); ok {
-		delete(f.next.byID, old.ID)
+		if f.next.byID[old.ID] == old {
+			delete(f.next.byID, old.ID)
+		}
 		t = old
 	}
 	t.ID, t.Version = n.ID, e.Stat.Version

@@ -10,17 +10,17 @@ type TopicID = [16]byte
 // Image is an immutable view of the tree at one zxid. Everything it returns is shared and
 // must not be written to.
 type Image struct {
-	zxid            int64
-	clusterID       string
-	controller      Controller
-	epoch           int32
-	epochVersion    int32
-	topics          []*Topic // sorted by name
-	byName          map[string]*Topic
-	byID            map[TopicID]*Topic
-	brokers         []*Broker // sorted by id
-	config          configs
-	deletions       map[string]struct{}
+	zxid         int64
+	clusterID    string
+	controller   Controller
+	epoch        int32
+	epochVersion int32
+	topics       []*Topic // sorted by name
+	byName       map[string]*Topic
+	byID         map[TopicID]*Topic
+	brokers      []*Broker // sorted by id
+	config       configs
+	deletions    map[string]struct{}
 }
 
 // configs holds /config/<type>/<name>.
