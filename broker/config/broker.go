@@ -1,0 +1,131 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Broker is the typed values of the keys that act on the broker itself. Negative sizes and
+// times mean what the key's documentation says.
+type Broker struct {
+	ID           int32 // -1: not set
+	IDGenerated  bool  // broker.id.generation.enable
+	ReservedID   int32 // reserved.broker.max.id
+	Rack         string
+	Listeners    []Listener
+	Advertised   []Listener // empty: tell each client the address that it connected to
+	AdminAddress string     // host:port, empty for none
+
+	NumPartitions     int32
+	ReplicationFactor int16
+	AutoCreateTopics  bool
+	DeleteTopics      bool
+
+	LogDirs                 []string
+	RecoveryThreads         int // per log directory
+	RetentionCheckMs        int64
+	FlushSchedulerMs        int64
+	CheckpointMs            int64
+	StartOffsetCheckpointMs int64
+	ProducerExpirationMs    int64
+
+	SocketRequestMaxBytes     int32
+	SocketSendBufferBytes     int32
+	SocketReceiveBufferBytes  int32
+	MaxConnections            int
+	MaxConnectionsPerIP       int
+	MaxConnectionsPerIPExcept map[string]int // by host
+	ConnectionsMaxIdleMs      int64
+	QueuedMaxRequests         int
+	QueuedMaxRequestBytes     int64 // -1: not set
+	FetchMaxBytes             int32
+	FetchSessionSlots         int
+}
+
+// broker reads the typed values and checks what concerns several keys.
+func (l *loader) broker() Broker {
+	c := l.c
+	b := c.typed()
+	b.Listeners, b.Advertised = l.listeners()
+	if a, ok := c.set("broker.id"); ok {
+		if n, ok := c.set("node.id"); ok && a.value != n.value {
+			l.problem(n.place, "node.id", n.value, "the value of broker.id, or only one of the two", fmt.Sprintf("broker.id is %s", a.value))
+		}
+	}
+	if b.ID < 0 && !b.IDGenerated {
+		l.problemAt("broker.id", "a number from 0", "broker.id.generation.enable is false")
+	}
+	if len(b.LogDirs) == 0 {
+		l.problemAt("log.dirs", "at least one folder", "no folder is named")
+	}
+	for i, dir := range b.LogDirs {
+		if slices.Contains(b.LogDirs[:i], dir) {
+			l.problemAt("log.dirs", "each folder once", dir+" stands twice")
+		}
+	}
+	if q := b.QueuedMaxRequestBytes; q > 0 && q < int64(b.SocketRequestMaxBytes) {
+		l.problemAt("queued.max.request.bytes", "-1, or at least socket.request.max.bytes", fmt.Sprintf("socket.request.max.bytes is %d", b.SocketRequestMaxBytes))
+	}
+	return b
+}
+
+// typed reads the values that need no check across keys.
+func (c *Config) typed() Broker {
+	return Broker{
+		ID: c.int32("broker.id"), IDGenerated: c.bool("broker.id.generation.enable"), ReservedID: c.int32("reserved.broker.max.id"),
+		Rack: c.text("broker.rack"), AdminAddress: c.text("admin.listener"),
+
+		NumPartitions: c.int32("num.partitions"), ReplicationFactor: int16(c.int64("default.replication.factor")),
+		AutoCreateTopics: c.bool("auto.create.topics.enable"), DeleteTopics: c.bool("delete.topic.enable"),
+
+		LogDirs: c.list("log.dirs"), RecoveryThreads: c.int("num.recovery.threads.per.data.dir"),
+		RetentionCheckMs: c.int64("log.retention.check.interval.ms"), FlushSchedulerMs: c.int64("log.flush.scheduler.interval.ms"),
+		CheckpointMs: c.int64("log.flush.offset.checkpoint.interval.ms"), StartOffsetCheckpointMs: c.int64("log.flush.start.offset.checkpoint.interval.ms"),
+		ProducerExpirationMs: c.int64("producer.id.expiration.ms"),
+
+		SocketRequestMaxBytes: c.int32("socket.request.max.bytes"), SocketSendBufferBytes: c.int32("socket.send.buffer.bytes"),
+		SocketReceiveBufferBytes: c.int32("socket.receive.buffer.bytes"), MaxConnections: c.int("max.connections"),
+		MaxConnectionsPerIP: c.int("max.connections.per.ip"), MaxConnectionsPerIPExcept: parseOverrides(c.text("max.connections.per.ip.overrides")),
+		ConnectionsMaxIdleMs: c.int64("connections.max.idle.ms"), QueuedMaxRequests: c.int("queued.max.requests"),
+		QueuedMaxRequestBytes: c.int64("queued.max.request.bytes"), FetchMaxBytes: c.int32("fetch.max.bytes"),
+		FetchSessionSlots: c.int("max.incremental.fetch.session.cache.slots"),
+	}
+}
+
+// WithDynamic returns the settings with dynamic ones on top: those of this broker and those
+// of all brokers. A value that its key does not take, or that cannot change while the
+// broker runs, is left out and reported. Listeners stay as they were.
+func (c *Config) WithDynamic(broker, all map[string]string) (*Config, []Warning) {
+	next := *c
+	var warnings []Warning
+	keep := func(from map[string]string, what string, perBroker bool) map[string]string {
+		out := map[string]string{}
+		for _, name := range sorted(from) {
+			k, ok := c.catalogue.byName[name]
+			if !ok || k.Dynamic == ReadOnly || k.Dynamic == PerBroker && !perBroker {
+				warnings = append(warnings, Warning{Place{Source: what}, name, "it cannot be set while the broker runs"})
+				continue
+			}
+			v, err := k.Normalize(from[name])
+			if err != nil {
+				warnings = append(warnings, Warning{Place{Source: what}, name, fmt.Sprintf("%q is left out: %v", from[name], err)})
+				continue
+			}
+			out[name] = v
+		}
+		return out
+	}
+	next.dynamic = keep(broker, "dynamic setting of the broker", true)
+	next.cluster = keep(all, "dynamic setting of all brokers", false)
+	if maps.Equal(next.dynamic, c.dynamic) && maps.Equal(next.cluster, c.cluster) {
+		return c, warnings
+	}
+	listen, advertised := c.Broker.Listeners, c.Broker.Advertised
+	next.Broker = next.typed()
+	next.Broker.Listeners, next.Broker.Advertised = listen, advertised
+	return &next, warnings
+}
+
+// Catalogue returns all keys.
+func (c *Config) Catalogue() *Catalogue { return c.catalogue }

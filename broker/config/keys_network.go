@@ -1,0 +1,67 @@
+package config
+
+const maxInt = "2147483647"
+
+// networkKeys bound connections and requests.
+func networkKeys() []Key {
+	return []Key{
+		{Name: "socket.request.max.bytes", Type: Int, Default: "104857600", Unit: "bytes", Rule: atLeast(1), Doc: "Largest request; a larger one costs its sender the connection before memory is taken."},
+		{Name: "socket.send.buffer.bytes", Type: Int, Default: "102400", Unit: "bytes", Rule: atLeast(-1), Doc: "Send buffer of a connection. -1: the system's default."},
+		{Name: "socket.receive.buffer.bytes", Type: Int, Default: "102400", Unit: "bytes", Rule: atLeast(-1), Doc: "Receive buffer of a connection. -1: the system's default."},
+		{Name: "socket.listen.backlog.size", Type: Int, Default: "50", Rule: atLeast(1), NoEffect: "the system's largest backlog is used", Doc: "Connections that wait to be accepted."},
+		{Name: "max.connections", Type: Int, Default: maxInt, Rule: atLeast(0), Dynamic: ClusterWide, Doc: "Most connections at a time."},
+		{Name: "max.connections.per.ip", Type: Int, Default: maxInt, Rule: atLeast(0), Dynamic: ClusterWide, Doc: "Most connections at a time from one address."},
+		{Name: "max.connections.per.ip.overrides", Type: String, Default: "", Rule: Rule{Allowed: "host:count separated by commas", ok: overridesOK}, Dynamic: ClusterWide, Doc: "Other limits for single addresses, host:count separated by commas."},
+		{Name: "max.connection.creation.rate", Type: Int, Default: maxInt, Unit: "1/s", Rule: atLeast(0), Dynamic: PerBroker, NoEffect: noQuotas, Doc: "Most new connections in a second."},
+		{Name: "connections.max.idle.ms", Type: Long, Default: "600000", Unit: "ms", Doc: "A connection without a request for this long is closed. Negative: never."},
+		{Name: "queued.max.requests", Type: Int, Default: "500", Rule: atLeast(1), Doc: "Requests of one connection that may wait for their answers before no more are read."},
+		{Name: "queued.max.request.bytes", Type: Long, Default: "-1", Unit: "bytes", Doc: "Memory for requests that are read and not yet answered. -1: a quarter of the machine's memory, at least 256 MiB."},
+		{Name: "fetch.max.bytes", Type: Int, Default: "57671680", Unit: "bytes", Rule: atLeast(1024), Doc: "Most that one fetch is answered with; a first batch that is larger is sent all the same."},
+		{Name: "max.incremental.fetch.session.cache.slots", Type: Int, Default: "1000", Rule: atLeast(0), Doc: "Incremental fetch sessions that are kept."},
+		{Name: "max.request.partition.size.limit", Type: Int, Default: "2000", Rule: atLeast(1), NoEffect: "its API is not served", Doc: "Most partitions in one DescribeTopicPartitions answer."},
+		{Name: "num.network.threads", Type: Int, Default: "3", Rule: atLeast(1), Dynamic: ClusterWide, NoEffect: noPool, Doc: "Threads that read requests."},
+		{Name: "num.io.threads", Type: Int, Default: "8", Rule: atLeast(1), Dynamic: ClusterWide, NoEffect: noPool, Doc: "Threads that handle requests."},
+		{Name: "background.threads", Type: Int, Default: "10", Rule: atLeast(1), Dynamic: ClusterWide, NoEffect: noPool, Doc: "Threads for work in the background."},
+		{Name: "request.timeout.ms", Type: Int, Default: "30000", Unit: "ms", Rule: atLeast(0), NoEffect: noPeers, Doc: "How long a request to another broker may take."},
+		{Name: "quota.window.num", Type: Int, Default: "11", Rule: atLeast(1), NoEffect: noQuotas, Doc: "Windows that a quota is measured over."},
+		{Name: "quota.window.size.seconds", Type: Int, Default: "1", Unit: "s", Rule: atLeast(1), NoEffect: noQuotas, Doc: "Length of a quota's window."},
+		{Name: "authorizer.class.name", Type: String, Default: "", Rule: Rule{Allowed: "empty: no authorizer is built yet", ok: func(v string) bool { return v == "" }}, Doc: "Who decides what a client may do. Refused when set, because nothing would enforce it."},
+		{Name: "super.users", Type: String, Default: "", NoEffect: noSecurity, Doc: "Principals that may do everything."},
+		{Name: "allow.everyone.if.no.acl.found", Type: Boolean, Default: "false", NoEffect: noSecurity, Doc: "Whether what no rule speaks of is allowed."},
+		{Name: "remote.log.storage.system.enable", Type: Boolean, Default: "false", Rule: oneOf("false"), Doc: "Tiered storage; it is not built."},
+	}
+}
+
+// groupKeys are those of the coordinators.
+func groupKeys() []Key {
+	return []Key{
+		{Name: "offsets.topic.num.partitions", Type: Int, Default: "50", Rule: atLeast(1), NoEffect: noGroups, Doc: "Partitions of the topic that holds committed offsets."},
+		{Name: "offsets.topic.replication.factor", Type: Short, Default: "3", Rule: atLeast(1), NoEffect: noGroups, Doc: "Replicas of the topic that holds committed offsets."},
+		{Name: "offsets.topic.segment.bytes", Type: Int, Default: "104857600", Unit: "bytes", Rule: atLeast(1), NoEffect: noGroups, Doc: "Segment size of that topic."},
+		{Name: "offsets.retention.minutes", Type: Int, Default: "10080", Unit: "minutes", Rule: atLeast(1), NoEffect: noGroups, Doc: "How long the offsets of an empty group are kept."},
+		{Name: "offsets.retention.check.interval.ms", Type: Long, Default: "600000", Unit: "ms", Rule: atLeast(1), NoEffect: noGroups, Doc: "How often expired offsets are looked for."},
+		{Name: "offset.metadata.max.bytes", Type: Int, Default: "4096", Unit: "bytes", NoEffect: noGroups, Doc: "Largest text that a client stores with an offset."},
+		{Name: "group.initial.rebalance.delay.ms", Type: Int, Default: "3000", Unit: "ms", NoEffect: noGroups, Doc: "How long a new group waits for more members."},
+		{Name: "group.min.session.timeout.ms", Type: Int, Default: "6000", Unit: "ms", NoEffect: noGroups, Doc: "Shortest session timeout of a member."},
+		{Name: "group.max.session.timeout.ms", Type: Int, Default: "1800000", Unit: "ms", NoEffect: noGroups, Doc: "Longest session timeout of a member."},
+		{Name: "group.max.size", Type: Int, Default: maxInt, Rule: atLeast(1), NoEffect: noGroups, Doc: "Most members of a group."},
+		{Name: "group.consumer.session.timeout.ms", Type: Int, Default: "45000", Unit: "ms", Rule: atLeast(1), NoEffect: noGroups, Doc: "Session timeout of a member of a new-style group."},
+		{Name: "group.consumer.heartbeat.interval.ms", Type: Int, Default: "5000", Unit: "ms", Rule: atLeast(1), NoEffect: noGroups, Doc: "Heartbeat interval of a member of a new-style group."},
+		{Name: "group.consumer.assignors", Type: List, Default: "uniform,range", NoEffect: noGroups, Doc: "Assignors of new-style groups."},
+		{Name: "group.coordinator.rebalance.protocols", Type: List, Default: "classic,consumer", NoEffect: noGroups, Doc: "Group protocols that are served."},
+		{Name: "transaction.state.log.num.partitions", Type: Int, Default: "50", Rule: atLeast(1), NoEffect: noTxns, Doc: "Partitions of the topic that holds transactions."},
+		{Name: "transaction.state.log.replication.factor", Type: Short, Default: "3", Rule: atLeast(1), NoEffect: noTxns, Doc: "Replicas of the topic that holds transactions."},
+		{Name: "transaction.state.log.min.isr", Type: Int, Default: "2", Rule: atLeast(1), NoEffect: noTxns, Doc: "min.insync.replicas of that topic."},
+		{Name: "transaction.max.timeout.ms", Type: Int, Default: "900000", Unit: "ms", Rule: atLeast(1), NoEffect: noTxns, Doc: "Longest transaction."},
+		{Name: "transactional.id.expiration.ms", Type: Int, Default: "604800000", Unit: "ms", Rule: atLeast(1), NoEffect: noTxns, Doc: "How long a silent transactional id is kept."},
+		{Name: "sasl.enabled.mechanisms", Type: List, Default: "GSSAPI", Dynamic: PerBroker, NoEffect: noSecurity, Doc: "Mechanisms by which clients may authenticate."},
+		{Name: "sasl.mechanism.inter.broker.protocol", Type: String, Default: "GSSAPI", Dynamic: PerBroker, NoEffect: noSecurity, Doc: "Mechanism by which brokers authenticate to each other."},
+		{Name: "sasl.jaas.config", Type: Password, Null: true, Dynamic: PerBroker, NoEffect: noSecurity, Doc: "Login of a SASL mechanism."},
+		{Name: "ssl.keystore.location", Type: String, Null: true, Dynamic: PerBroker, NoEffect: noSecurity, Doc: "File of the broker's certificate and key."},
+		{Name: "ssl.keystore.password", Type: Password, Null: true, Dynamic: PerBroker, NoEffect: noSecurity, Doc: "Password of that file."},
+		{Name: "ssl.key.password", Type: Password, Null: true, Dynamic: PerBroker, NoEffect: noSecurity, Doc: "Password of the key."},
+		{Name: "ssl.truststore.location", Type: String, Null: true, Dynamic: PerBroker, NoEffect: noSecurity, Doc: "File of the trusted certificates."},
+		{Name: "ssl.truststore.password", Type: Password, Null: true, Dynamic: PerBroker, NoEffect: noSecurity, Doc: "Password of that file."},
+		{Name: "ssl.client.auth", Type: String, Default: "none", Rule: oneOf("required", "requested", "none"), Dynamic: PerBroker, NoEffect: noSecurity, Doc: "Whether clients must show a certificate."},
+	}
+}
