@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/protocol"
@@ -193,6 +194,38 @@ func TestTagsHaveTheirSize(t *testing.T) {
 			continue
 		}
 		wantDecodeError(t, err, p, 3, b)
+	}
+}
+
+// TestCountsAreCheckedFirst: a count that the bytes left cannot hold is refused as such, at
+// its own place, before any element is read; one that they can just hold is believed.
+func TestCountsAreCheckedFirst(t *testing.T) {
+	for _, c := range []struct {
+		m       protocol.Message
+		version int16
+		field   string
+		offset  int
+		head    []byte
+		elem    int // smallest element
+		after   int // bytes of what follows the array
+	}{
+		{&protocol.MetadataRequest{}, 1, "Topics", 0, []byte{0, 0, 0, 5}, 2, 0},
+		{&protocol.MetadataRequest{}, 12, "Topics", 0, []byte{6}, 18, 3},
+		{&protocol.DeleteTopicsRequest{}, 1, "TopicNames", 0, []byte{0, 0, 0, 5}, 2, 4},
+		{&protocol.ListOffsetsRequest{}, 1, "Topics", 4, []byte{0, 0, 0, 0, 0, 0, 0, 5}, 6, 0},
+		{&protocol.ProduceRequest{}, 3, "TopicData", 8, []byte{0xff, 0xff, 0, 1, 0, 0, 0, 0, 0, 0, 0, 5}, 6, 0},
+	} {
+		short := append(bytes.Clone(c.head), make([]byte, 5*c.elem-1)...)
+		var wrong *protocol.DecodeError
+		if err := c.m.Decode(short, c.version); !errors.As(err, &wrong) {
+			t.Errorf("%T: %v", c.m, err)
+		} else if wrong.Field != c.field || wrong.Offset != c.offset || !strings.Contains(wrong.Reason, "claimed") {
+			t.Errorf("%T: %v", c.m, wrong)
+		}
+		just := append(bytes.Clone(c.head), make([]byte, 5*c.elem+c.after)...)
+		if err := c.m.Decode(just, c.version); err != nil {
+			t.Errorf("%T, five elements in %d bytes: %v", c.m, 5*c.elem, err)
+		}
 	}
 }
 
