@@ -29,7 +29,7 @@ type Waiter interface{ Synced(err error) }
 // Target is what a Log syncs: one partition's files.
 type Target interface {
 	// SyncLog makes everything appended before the call durable and returns the offset
-	// below which all is.
+	// below which all is. A *LogError concerns this log only, any other the directory.
 	SyncLog() (upTo int64, err error)
 	// SyncedOffset is the offset below which all is durable.
 	SyncedOffset() int64
@@ -38,8 +38,9 @@ type Target interface {
 // Options of a Syncer.
 type Options struct {
 	Clock clock.Clock
-	// OnFailure is called once, from the syncer goroutine, before the waiters get the error.
-	OnFailure func(err error)
+	// OnFailure is told of the first failed sync, from the syncer goroutine; waiters get
+	// the error that it returns.
+	OnFailure func(err error) error
 	// DeadlineTick rounds deadlines up, so that many logs share a wake-up
 	// (log.flush.scheduler.interval.ms). 0: exact.
 	DeadlineTick time.Duration
@@ -47,3 +48,12 @@ type Options struct {
 
 // ErrClosed is what waiters get when the directory closes before their sync.
 var ErrClosed = errors.New("flush: the log directory is closed")
+
+// LogError is a failed sync that says nothing about the other logs of the directory: the log
+// was closed or deleted, or a mapping of it faulted.
+type LogError struct{ Err error }
+
+func (e *LogError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *LogError) Unwrap() error { return e.Err }

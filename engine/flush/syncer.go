@@ -2,6 +2,7 @@ package flush
 
 import (
 	"container/heap"
+	"errors"
 	"slices"
 	"sort"
 	"sync"
@@ -106,7 +107,7 @@ func (s *Syncer) idle() bool {
 }
 
 func (s *Syncer) serve(l *Log) {
-	if err := s.failure(); err != nil {
+	if err := l.failure(); err != nil {
 		l.failAll(err)
 		return
 	}
@@ -127,16 +128,16 @@ func (s *Syncer) serve(l *Log) {
 }
 
 func (s *Syncer) fail(l *Log, err error) {
-	s.mu.Lock()
-	first := s.failed == nil
-	if first {
-		s.failed = err
+	var own *LogError
+	if errors.As(err, &own) {
+		l.Fail(own.Err)
+		return
 	}
-	s.mu.Unlock()
-	if first && s.opts.OnFailure != nil {
-		s.opts.OnFailure(err)
+	if s.opts.OnFailure != nil && s.failure() == nil {
+		err = s.opts.OnFailure(err)
 	}
-	l.failAll(err)
+	s.Fail(err)
+	l.failAll(s.failure())
 }
 
 func (s *Syncer) failure() error {
@@ -234,6 +235,7 @@ func (h *deadlineHeap) Pop() any {
 type Log struct {
 	syncer *Syncer
 	target Target
+	failed atomic.Pointer[error] // this log's own failure
 
 	queued    bool        // in syncer.queue; guarded by syncer.mu
 	armed     atomic.Bool // has a deadline
@@ -266,7 +268,15 @@ func (l *Log) WhenSynced(offset int64, w Waiter) {
 		l.waiters = slices.Insert(l.waiters, i, waiting{offset, w})
 	}
 	l.mu.Unlock()
-	if err := l.syncer.enqueue(l); err != nil {
+	l.enqueue()
+}
+
+func (l *Log) enqueue() {
+	err := l.syncer.enqueue(l)
+	if p := l.failed.Load(); p != nil {
+		err = *p
+	}
+	if err != nil {
 		l.failAll(err)
 	}
 }
@@ -274,9 +284,7 @@ func (l *Log) WhenSynced(offset int64, w Waiter) {
 // Request asks for a sync that nobody waits for.
 func (l *Log) Request() {
 	l.requested.Store(true)
-	if err := l.syncer.enqueue(l); err != nil {
-		l.failAll(err)
-	}
+	l.syncer.enqueue(l)
 }
 
 // Within asks for a sync at the latest after d (flush.ms). While such a deadline is
@@ -308,9 +316,7 @@ func (l *Log) wakeBelow(upTo int64) {
 		r.w.Synced(nil)
 	}
 	if left {
-		if err := l.syncer.enqueue(l); err != nil {
-			l.failAll(err)
-		}
+		l.enqueue()
 	}
 }
 
@@ -344,5 +350,28 @@ func (l *Log) take(n int) []waiting {
 	return ready
 }
 
-// FailWaiters gives err to everybody who waits: the log was deleted or closed.
-func (l *Log) FailWaiters(err error) { l.failAll(err) }
+// Fail takes this log out of service: everybody who waits, or will, gets err. The waiters are
+// called from the syncer goroutine, so that the caller may hold locks.
+func (l *Log) Fail(err error) {
+	l.failed.CompareAndSwap(nil, &err)
+	s := l.syncer
+	s.mu.Lock()
+	late := s.closing
+	if !late && !l.queued {
+		l.queued = true
+		s.queue = append(s.queue, l)
+	}
+	s.mu.Unlock()
+	if late {
+		l.failAll(err)
+		return
+	}
+	s.signal()
+}
+
+func (l *Log) failure() error {
+	if p := l.failed.Load(); p != nil {
+		return *p
+	}
+	return l.syncer.failure()
+}

@@ -1,0 +1,124 @@
+package engine
+
+import (
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const deletedDirSuffix = "-delete"
+
+// Delete takes a partition out of service and renames its folder to
+// topic-partition.<random id>-delete, as Kafka does; the files are removed after the topic's
+// file.delete.delay.ms. A partition in a directory that is offline is forgotten only.
+func (s *Store) Delete(tp TopicPartition) error {
+	s.mu.Lock()
+	l, ok := s.logs[tp]
+	if !ok || s.closed {
+		closed := s.closed
+		s.mu.Unlock()
+		if closed {
+			return ErrClosed
+		}
+		return fmt.Errorf("%w: %s", ErrUnknownPartition, tp)
+	}
+	delete(s.logs, tp)
+	s.mu.Unlock()
+	d := s.dirOf(l)
+	if err := d.failure(); err != nil {
+		l.kill(ErrClosed)
+		return err
+	}
+	if err := d.renameDeleted(l); err != nil {
+		d.fail(err)
+		return d.failure()
+	}
+	return nil
+}
+
+func (s *Store) dirOf(l *Log) *logDir {
+	for _, d := range s.dirs {
+		if d.host == l.host {
+			return d
+		}
+	}
+	return nil
+}
+
+// renameDeleted stops the log and renames its folder, durably, so that it does not come
+// back.
+func (d *logDir) renameDeleted(l *Log) error {
+	l.metaMu.Lock()
+	defer l.metaMu.Unlock()
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	l.kill(ErrClosed)
+	id := d.store.newID()
+	name := deletedDirName(l.tp, hex.EncodeToString(id[:]))
+	path := filepath.Join(d.host.dir, name)
+	if err := d.host.fs.Rename(l.Dir(), path); err != nil {
+		return err
+	}
+	l.dir.Store(&path)
+	if err := d.host.fs.SyncDir(d.host.dir); err != nil {
+		return err
+	}
+	d.deleteLater(path, flushDelay(l.cfg.Load().FileDeleteDelayMs))
+	return nil
+}
+
+// deletedDirName keeps the name within what file systems allow, as Kafka's
+// LocalLog.logDeleteDirName does.
+func deletedDirName(tp TopicPartition, id string) string {
+	const maxNameBytes = 255
+	suffix := fmt.Sprintf("-%d.%s%s", tp.Partition, id, deletedDirSuffix)
+	topic := tp.Topic
+	if len(topic) > maxNameBytes-len(suffix) {
+		topic = topic[:maxNameBytes-len(suffix)]
+	}
+	return topic + suffix
+}
+
+// isDeletedDir recognises a folder that waits for its removal.
+func isDeletedDir(name string) bool {
+	rest, ok := strings.CutSuffix(name, deletedDirSuffix)
+	if !ok {
+		return false
+	}
+	dot := strings.LastIndexByte(rest, '.')
+	if dot <= 0 || len(rest)-dot-1 != 32 || strings.Trim(rest[dot+1:], "0123456789abcdef") != "" {
+		return false
+	}
+	dash := strings.LastIndexByte(rest[:dot], '-')
+	return dash > 0 && strings.Trim(rest[dash+1:dot], "0123456789") == ""
+}
+
+// deleteLater removes a folder when its delay is over: by a retention check, or by a task of
+// its own where retention checks are rare.
+func (d *logDir) deleteLater(path string, delay time.Duration) {
+	d.deletedMu.Lock()
+	d.deleted = append(d.deleted, deletedLog{path: path, due: d.host.clock.Now().Add(delay)})
+	d.deletedMu.Unlock()
+	d.store.tasks.once(d.host.clock, delay, func() { d.removeDeleted(d.host.clock.Now()) })
+}
+
+func (d *logDir) removeDeleted(now time.Time) {
+	d.deletedMu.Lock()
+	var due, later []deletedLog
+	for _, x := range d.deleted {
+		if x.due.After(now) {
+			later = append(later, x)
+		} else {
+			due = append(due, x)
+		}
+	}
+	d.deleted = later
+	d.deletedMu.Unlock()
+	for _, x := range due {
+		if err := d.host.fs.RemoveAll(x.path); err != nil {
+			d.host.log.Warn("folder of a deleted partition not removed: the next start tries again", "path", x.path, "error", err)
+		}
+	}
+}

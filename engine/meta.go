@@ -1,0 +1,180 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/millrace/millrace/engine/checkpoint"
+	"github.com/millrace/millrace/engine/flush"
+	"github.com/millrace/millrace/segment"
+)
+
+// syncTarget is what the syncer sees of a Log.
+type syncTarget Log
+
+// SyncedOffset implements flush.Target.
+func (t *syncTarget) SyncedOffset() int64 { return (*Log)(t).SyncedOffset() }
+
+// SyncLog implements flush.Target: the records first, then the small files that recovery
+// would otherwise derive from them, and then the recovery point may follow.
+func (t *syncTarget) SyncLog() (int64, error) {
+	l := (*Log)(t)
+	l.metaMu.Lock()
+	defer l.metaMu.Unlock()
+	upTo, err := l.chain.Sync()
+	if err != nil {
+		return upTo, l.syncError(err)
+	}
+	saved, err := l.saveMetaLocked()
+	if err != nil {
+		return upTo, err
+	}
+	if saved {
+		l.recoveryPoint.Store(max(upTo, l.recoveryPoint.Load()))
+	}
+	return upTo, nil
+}
+
+// syncError tells the syncer which failures are this log's own.
+func (l *Log) syncError(err error) error {
+	var fault *segment.FaultError
+	switch {
+	case l.Failure() != nil:
+		return &flush.LogError{Err: l.Failure()}
+	case errors.Is(err, segment.ErrClosed):
+		return &flush.LogError{Err: ErrClosed}
+	case errors.As(err, &fault):
+		l.fail(&DirFailedError{Dir: l.host.dir, Err: err})
+		return &flush.LogError{Err: l.Failure()}
+	}
+	return err
+}
+
+// saveMetaLocked writes the epoch checkpoint and the snapshots that wait; metaMu is held.
+// A full disk is no failure: saved is false, the recovery point stays, and the next sync
+// tries again.
+func (l *Log) saveMetaLocked() (saved bool, err error) {
+	for _, save := range []func() error{l.saveEpochs, l.savePending} {
+		err := save()
+		if segment.IsDiskFull(err) {
+			l.host.log.Warn("checkpoint of a partition not written: the disk is full", "partition", l.tp.String(), "dir", l.host.dir)
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (l *Log) saveEpochs() error {
+	if !l.epochs.Dirty() {
+		return nil
+	}
+	entries, version := l.epochs.Entries()
+	name := filepath.Join(l.Dir(), checkpoint.LeaderEpochFile)
+	if err := checkpoint.Replace(l.host.fs, name, checkpoint.AppendEpochs(nil, entries)); err != nil {
+		return err
+	}
+	l.epochs.Saved(version)
+	return nil
+}
+
+// onRoll is called by the chain, under appendMu, before a new segment gets its first batch:
+// a snapshot of the producer state as of that offset lets recovery begin there.
+func (l *Log) onRoll(base int64) {
+	if l.truncating {
+		return
+	}
+	l.producers.SetEndOffset(max(base, l.producers.EndOffset()))
+	l.takeSnapshotLocked()
+	if l.queue != nil {
+		l.queue.Request() // as Kafka does: what is sealed is flushed soon
+	}
+}
+
+// takeSnapshotLocked encodes the state for savePending to write; appendMu is held.
+func (l *Log) takeSnapshotLocked() {
+	at := l.producers.EndOffset()
+	l.snapMu.Lock()
+	defer l.snapMu.Unlock()
+	newest := l.logStart.Load()
+	if n := len(l.snapshots); n > 0 {
+		newest = l.snapshots[n-1]
+	}
+	if n := len(l.pending); n > 0 {
+		newest = l.pending[n-1].offset
+	}
+	if at > newest {
+		l.pending = append(l.pending, snapshotDue{offset: at, data: l.producers.AppendSnapshot(nil)})
+	}
+}
+
+func (l *Log) savePending() error {
+	for {
+		l.snapMu.Lock()
+		if len(l.pending) == 0 {
+			l.snapMu.Unlock()
+			return nil
+		}
+		due := l.pending[0]
+		l.snapMu.Unlock()
+		if err := checkpoint.Replace(l.host.fs, l.snapshotName(due.offset), due.data); err != nil {
+			return err
+		}
+		l.snapMu.Lock()
+		if len(l.pending) > 0 && l.pending[0].offset == due.offset {
+			l.pending = slices.Delete(l.pending, 0, 1)
+			l.snapshots = append(l.snapshots, due.offset)
+		}
+		l.snapMu.Unlock()
+	}
+}
+
+const snapshotSuffix = ".snapshot"
+
+func (l *Log) snapshotName(offset int64) string {
+	return filepath.Join(l.Dir(), fmt.Sprintf("%020d%s", offset, snapshotSuffix))
+}
+
+// dropSnapshots removes the snapshots that are not wanted any more, files included.
+func (l *Log) dropSnapshots(drop func(offset int64) bool) error {
+	l.snapMu.Lock()
+	l.pending = slices.DeleteFunc(l.pending, func(s snapshotDue) bool { return drop(s.offset) })
+	var gone []int64
+	l.snapshots = slices.DeleteFunc(l.snapshots, func(offset int64) bool {
+		if drop(offset) {
+			gone = append(gone, offset)
+			return true
+		}
+		return false
+	})
+	l.snapMu.Unlock()
+	for _, offset := range gone {
+		if err := l.host.fs.Remove(l.snapshotName(offset)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// listSnapshots finds the snapshot files of a partition's folder.
+func listSnapshots(entries []fs.DirEntry) []int64 {
+	var offsets []int64
+	for _, e := range entries {
+		digits, ok := strings.CutSuffix(e.Name(), snapshotSuffix)
+		if !ok || len(digits) != 20 || e.IsDir() {
+			continue
+		}
+		if offset, err := strconv.ParseInt(digits, 10, 64); err == nil && offset >= 0 {
+			offsets = append(offsets, offset)
+		}
+	}
+	slices.Sort(offsets)
+	return offsets
+}
