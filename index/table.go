@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 
+	"github.com/millrace/millrace/internal/seededbug"
 	"github.com/millrace/millrace/internal/vfs"
 )
 
@@ -31,6 +33,7 @@ type table struct {
 	allocated int64  // bytes of the file that may be touched through mem
 	step      int64
 	count     atomic.Int64 // published entries
+	top       []byte       // of a verified file: the first entry of each block
 }
 
 // create prepares an index for writing that holds count entries already. Nothing is
@@ -162,6 +165,9 @@ func (t *table) publish() { t.count.Add(1) }
 // -1 when there is none.
 func (t *table) find(k kind, target int64, entry []byte) (int, error) {
 	n := int(t.count.Load())
+	if seededbug.On(seededbug.IndexPastPublished) && t.mapping != nil {
+		n = int(t.allocated / int64(t.entryBytes))
+	}
 	if n == 0 {
 		return -1, nil
 	}
@@ -175,8 +181,37 @@ func (t *table) find(k kind, target int64, entry []byte) (int, error) {
 	if t.file == nil {
 		return t.findOpening(k, target, entry)
 	}
+	if len(t.top) > 0 {
+		return t.findVerified(n, k, target, entry)
+	}
 	return findBlocks(t.file, n, k, target, entry)
 }
+
+// findVerified looks in the one block that the first entries of all blocks tell.
+func (t *table) findVerified(n int, k kind, target int64, entry []byte) (int, error) {
+	j := search(t.top, len(t.top)/t.entryBytes, k, target)
+	if j < 0 {
+		return -1, nil
+	}
+	buf := blocks.Get().(*[blockBytes]byte)
+	defer blocks.Put(buf)
+	per := blockBytes / t.entryBytes
+	start := j * per
+	cnt := min(per, n-start)
+	block := buf[:cnt*t.entryBytes]
+	if err := readFull(t.file, block, int64(start*t.entryBytes)); err != nil {
+		return -1, err
+	}
+	i := search(block, cnt, k, target)
+	if i < 0 {
+		return -1, t.corrupt("it changed since it was checked")
+	}
+	copy(entry, block[i*t.entryBytes:])
+	return start + i, nil
+}
+
+// blocks is a cache, not state.
+var blocks = sync.Pool{New: func() any { return new([blockBytes]byte) }}
 
 // findOpening serves a lookup in an index that is prepared for writing but was not written
 // to since: its entries are on disk only.
@@ -193,14 +228,15 @@ func (t *table) findOpening(k kind, target int64, entry []byte) (int, error) {
 // target and narrows to one side until a block brackets it.
 func findBlocks(f vfs.File, n int, k kind, target int64, entry []byte) (int, error) {
 	size := k.entryBytes()
-	var stack [blockBytes]byte
-	per := len(stack) / size
+	buf := blocks.Get().(*[blockBytes]byte)
+	defer blocks.Put(buf)
+	per := blockBytes / size
 	lo, hi := 0, n // the answer is in [lo-1, hi)
 	guess := n - per
 	for probe := 0; lo < hi; probe++ {
 		start := min(max(guess, lo), hi-1)
 		cnt := min(per, hi-start)
-		block := stack[:cnt*size]
+		block := buf[:cnt*size]
 		if err := readFull(f, block, int64(start*size)); err != nil {
 			return -1, err
 		}
@@ -240,10 +276,13 @@ func (t *table) at(i int, entry []byte) error {
 	return readFull(f, entry, int64(i*t.entryBytes))
 }
 
-// each calls f with every published entry in order, reading in large pieces.
+// each calls f with every published entry in order, reading in large pieces, and keeps
+// the first entry of each block for findVerified.
 func (t *table) each(f func(entry []byte) error) error {
 	n := t.count.Load() * int64(t.entryBytes)
+	per := blockBytes / t.entryBytes
 	buf := make([]byte, min(n, int64(64<<10/t.entryBytes*t.entryBytes)))
+	i := 0
 	for pos := int64(0); pos < n; pos += int64(len(buf)) {
 		piece := buf[:min(n-pos, int64(len(buf)))]
 		if err := readFull(t.file, piece, pos); err != nil {
@@ -253,6 +292,10 @@ func (t *table) each(f func(entry []byte) error) error {
 			if err := f(piece[:t.entryBytes]); err != nil {
 				return err
 			}
+			if i%per == 0 {
+				t.top = append(t.top, piece[:t.entryBytes]...)
+			}
+			i++
 		}
 	}
 	return nil

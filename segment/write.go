@@ -10,7 +10,7 @@ const (
 	firstStepBytes = 64 << 10
 	maxStepBytes   = 16 << 20
 	// mappedBelowBytes: smaller appends are copied into the mapping, others go by WriteAt.
-	mappedBelowBytes = 32 << 10
+	mappedBelowBytes = 8 << 10
 	// populateBytes is how far ahead the mapping is faulted in for writing.
 	populateBytes = 1 << 20
 	pageBytes     = 4 << 10
