@@ -20,6 +20,7 @@ import (
 
 	"github.com/millrace/millrace/tools/cli"
 	"github.com/millrace/millrace/tools/console"
+	"github.com/millrace/millrace/tools/dumplog"
 	"github.com/millrace/millrace/tools/offsets"
 	"github.com/millrace/millrace/tools/topics"
 )
@@ -70,6 +71,8 @@ func toolbox() []tool {
 		{"console-producer", "kafka-console-producer", console.Producer},
 		{"console-consumer", "kafka-console-consumer", console.Consumer},
 		{"get-offsets", "kafka-get-offsets", offsets.Command},
+		{"dump-log", "kafka-dump-log", dumplog.Command},
+		{"server-stop", "kafka-server-stop", stopCommand},
 	}
 }
 
