@@ -1,0 +1,202 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/millrace/millrace/metadata"
+)
+
+// TopicRef names a topic by name or by id.
+type TopicRef struct {
+	Name string           // empty: by id
+	ID   metadata.TopicID // zero: by name
+}
+
+// DeletedTopic answers for one topic, in the order of the request.
+type DeletedTopic struct {
+	Name string           // empty when the id is unknown
+	ID   metadata.TopicID // zero when the name is unknown
+	Err  error
+}
+
+// DeleteTopics removes topics, all that pass by one transaction. Their logs are removed by
+// replication.
+func (c *Controller) DeleteTopics(ctx context.Context, refs []TopicRef) (answers []DeletedTopic, zxid int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	image := c.o.Loader.Image()
+	answers = make([]DeletedTopic, len(refs))
+	var ops []metadata.Op
+	var at []int
+	for i, ref := range refs {
+		answers[i] = DeletedTopic{Name: ref.Name, ID: ref.ID}
+		t, err := c.deletable(image, ref, refs)
+		if err != nil {
+			answers[i].Err = err
+			continue
+		}
+		answers[i].Name, answers[i].ID = t.Name, t.ID
+		if slices.ContainsFunc(at, func(j int) bool { return answers[j].Name == t.Name }) {
+			continue // once by name and once by id
+		}
+		nodes, err := c.subtree(ctx, t.Name)
+		if err != nil {
+			answers[i].Err = err
+			continue
+		}
+		ops, at = append(ops, nodes...), append(at, i)
+	}
+	if len(ops) == 0 {
+		return answers, 0
+	}
+	zxid, err := c.commit(ctx, ops)
+	for _, i := range at {
+		if answers[i].Err = err; err == nil {
+			c.o.Log.Info("deleted topic", "topic", answers[i].Name, "id", metadata.IDString(answers[i].ID))
+		}
+	}
+	return answers, zxid
+}
+
+func (c *Controller) deletable(image *metadata.Image, ref TopicRef, request []TopicRef) (*metadata.Topic, error) {
+	byID := ref.ID != (metadata.TopicID{})
+	first := slices.Index(request, ref)
+	switch {
+	case byID && ref.Name != "":
+		return nil, refuse(InvalidRequest, "You may not specify both topic name and topic id.")
+	case !byID && ref.Name == "":
+		return nil, refuse(InvalidRequest, "Neither topic name nor id were specified.")
+	case slices.Contains(request[first+1:], ref):
+		return nil, refuse(InvalidRequest, "Duplicate topic name or id.")
+	case !c.o.Defaults().DeleteTopics:
+		return nil, refuse(TopicDeletionDisabled, "Topic deletion is disabled.")
+	}
+	if byID {
+		if t, ok := image.TopicByID(ref.ID); ok {
+			return t, nil
+		}
+		return nil, refuse(UnknownTopicID, "This server does not host this topic ID.")
+	}
+	if t, ok := image.Topic(ref.Name); ok {
+		return t, nil
+	}
+	return nil, refuse(UnknownTopic, "This server does not host this topic-partition.")
+}
+
+// subtree is the ops that remove a topic's nodes, in Kafka's order: its state, its
+// settings, and the marker by which a tool may have asked.
+func (c *Controller) subtree(ctx context.Context, topic string) ([]metadata.Op, error) {
+	var ops []metadata.Op
+	var walk func(path string) error
+	walk = func(path string) error {
+		names, _, err := c.o.Store.Children(ctx, path)
+		if errors.Is(err, metadata.ErrNoNode) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := walk(path + "/" + name); err != nil {
+				return err
+			}
+		}
+		ops = append(ops, metadata.Delete(path, metadata.AnyVersion))
+		return nil
+	}
+	for _, path := range []string{metadata.TopicPath(topic), metadata.TopicConfigPath(topic), metadata.DeleteTopicPath(topic)} {
+		if err := walk(path); err != nil {
+			return nil, err
+		}
+	}
+	return ops, nil
+}
+
+// MorePartitions asks for a topic to have Count partitions.
+type MorePartitions struct {
+	Topic string
+	Count int32
+	// Assignments are the replicas of the new partitions; empty: the brokers choose.
+	Assignments [][]int32
+}
+
+// CreatePartitions enlarges topics, all that pass by one transaction. The errors are in
+// the order of the request, nil for success.
+func (c *Controller) CreatePartitions(ctx context.Context, topics []MorePartitions, validateOnly bool) (errs []error, zxid int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	errs = make([]error, len(topics))
+	var ops []metadata.Op
+	var at []int
+	budget := int32(MaxPartitionsPerRequest)
+	for i, more := range topics {
+		same := func(o MorePartitions) bool { return o.Topic == more.Topic }
+		if first := slices.IndexFunc(topics, same); slices.IndexFunc(topics[first+1:], same) >= 0 {
+			errs[i] = refuse(InvalidRequest, "Duplicate topic name.")
+			continue
+		}
+		t, added, err := c.planPartitions(more, budget)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		budget -= int32(len(added))
+		ops, at = append(ops, c.enlarge(t, added)...), append(at, i)
+	}
+	if validateOnly || len(ops) == 0 {
+		return errs, 0
+	}
+	zxid, err := c.commit(ctx, ops)
+	for _, i := range at {
+		if errs[i] = err; err == nil {
+			c.o.Log.Info("enlarged topic", "topic", topics[i].Topic, "partitions", topics[i].Count)
+		}
+	}
+	return errs, zxid
+}
+
+func (c *Controller) planPartitions(more MorePartitions, budget int32) (*metadata.Topic, [][]int32, error) {
+	image := c.o.Loader.Image()
+	t, ok := image.Topic(more.Topic)
+	if !ok || len(t.Partitions) == 0 {
+		return nil, nil, refuse(UnknownTopic, "This server does not host this topic-partition.")
+	}
+	have, factor := len(t.Partitions), len(t.Partitions[0].Replicas)
+	extra := int(more.Count) - have
+	switch {
+	case extra == 0:
+		return nil, nil, refuse(InvalidPartitions, "Topic already has %d partition(s).", have)
+	case extra < 0:
+		return nil, nil, refuse(InvalidPartitions, "The topic %s currently has %d partition(s); %d would not be an increase.", t.Name, have, more.Count)
+	case extra > int(budget):
+		return nil, nil, tooMany(extra)
+	}
+	if len(more.Assignments) == 0 {
+		added, err := c.place(image, extra, factor, have, budget)
+		return t, added, err
+	}
+	if len(more.Assignments) != extra {
+		return nil, nil, refuse(InvalidReplicaAssignment, "Attempted to add %d additional partition(s), but %d assignment(s) were specified.", extra, len(more.Assignments))
+	}
+	for _, replicas := range more.Assignments {
+		if err := checkReplicas(image, replicas, factor); err != nil {
+			return nil, nil, err
+		}
+	}
+	return t, more.Assignments, nil
+}
+
+func (c *Controller) enlarge(t *metadata.Topic, added [][]int32) []metadata.Op {
+	node := metadata.TopicNode{ID: t.ID}
+	for i := range t.Partitions {
+		node.Partitions = append(node.Partitions, t.Partitions[i].Replicas)
+	}
+	node.Partitions = append(node.Partitions, added...)
+	ops := []metadata.Op{metadata.Set(metadata.TopicPath(t.Name), node.Encode(), t.Version)}
+	for i, replicas := range added {
+		ops = append(ops, c.newPartition(t.Name, int32(len(t.Partitions)+i), replicas, 0)...)
+	}
+	return ops
+}

@@ -1,0 +1,412 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/testkit"
+	"github.com/millrace/millrace/internal/vfs/memfs"
+	"github.com/millrace/millrace/metadata"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// cluster is a tree with registered brokers and an elected controller.
+type cluster struct {
+	*Controller
+	t      *testing.T
+	store  *metadata.FileStore
+	loader *metadata.Loader
+	clock  *testkit.Clock
+	set    Defaults
+}
+
+type randomBytes struct{ n uint64 }
+
+func (r *randomBytes) Read(p []byte) (int, error) {
+	for i := range p {
+		r.n = r.n*6364136223846793005 + 1442695040888963407
+		p[i] = byte(r.n >> 56)
+	}
+	return len(p), nil
+}
+
+func openTree(t *testing.T, disk *memfs.FS) *cluster {
+	t.Helper()
+	clk := testkit.NewClock(time.UnixMilli(1000))
+	s, err := metadata.OpenFileStore(disk, "/tree", clk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{t: t, store: s, clock: clk, set: Defaults{NumPartitions: 3, ReplicationFactor: 1, DeleteTopics: true}}
+	if _, err := Prepare(t.Context(), s, &randomBytes{1}, ""); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (c *cluster) elect(brokers ...int32) *cluster {
+	t := c.t
+	for _, id := range brokers {
+		if _, err := Register(t.Context(), c.store, c.clock, metadata.Broker{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.loader = metadata.NewLoader(c.store, slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { c.loader.Close(); _ = c.store.Close() })
+	var err error
+	if c.Controller, err = Start(t.Context(), c.options(brokers[0])); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (c *cluster) options(id int32) Options {
+	return Options{
+		Store: c.store, Loader: c.loader, Clock: c.clock, Log: slog.New(slog.DiscardHandler), Random: &randomBytes{7}, BrokerID: id,
+		Defaults: func() Defaults { return c.set },
+		ValidateConfig: func(s map[string]string) error {
+			if s["bad"] != "" {
+				return errors.New("bad is bad")
+			}
+			return nil
+		},
+	}
+}
+
+func (c *cluster) create(topics ...NewTopic) []CreatedTopic {
+	answers, _ := c.CreateTopics(c.t.Context(), topics, false)
+	return answers
+}
+
+func kinds(answers []CreatedTopic) (out []Kind) {
+	for _, a := range answers {
+		k, _ := KindOf(a.Err)
+		out = append(out, k)
+	}
+	return out
+}
+
+func TestCreateTopicDecisions(t *testing.T) {
+	c := openTree(t, memfs.New()).elect(1, 2, 3)
+	if a := c.create(NewTopic{Name: "have.it", NumPartitions: 1, ReplicationFactor: 1}); a[0].Err != nil {
+		t.Fatal(a[0].Err)
+	}
+	one := []Assignment{{0, []int32{1}}}
+	for _, test := range []struct {
+		name  string
+		topic NewTopic
+		want  Kind
+	}{
+		{"empty name", NewTopic{Name: "", NumPartitions: 1, ReplicationFactor: 1}, InvalidTopic},
+		{"dots", NewTopic{Name: "..", NumPartitions: 1, ReplicationFactor: 1}, InvalidTopic},
+		{"long", NewTopic{Name: strings.Repeat("x", 250), NumPartitions: 1, ReplicationFactor: 1}, InvalidTopic},
+		{"just not too long", NewTopic{Name: strings.Repeat("x", 249), NumPartitions: 1, ReplicationFactor: 1}, 0},
+		{"letters", NewTopic{Name: "a/b", NumPartitions: 1, ReplicationFactor: 1}, InvalidTopic},
+		{"not ASCII", NewTopic{Name: "é", NumPartitions: 1, ReplicationFactor: 1}, InvalidTopic},
+		{"exists", NewTopic{Name: "have.it", NumPartitions: 1, ReplicationFactor: 1}, TopicExists},
+		{"collides", NewTopic{Name: "have_it", NumPartitions: 1, ReplicationFactor: 1}, InvalidTopic},
+		{"no partitions", NewTopic{Name: "n", NumPartitions: 0, ReplicationFactor: 1}, InvalidPartitions},
+		{"no replicas", NewTopic{Name: "n", NumPartitions: 1, ReplicationFactor: 0}, InvalidReplicationFactor},
+		{"more replicas than brokers", NewTopic{Name: "n", NumPartitions: 1, ReplicationFactor: 4}, InvalidReplicationFactor},
+		{"too many partitions", NewTopic{Name: "n", NumPartitions: 10_001, ReplicationFactor: 1}, PolicyViolation},
+		{"setting", NewTopic{Name: "n", NumPartitions: 1, ReplicationFactor: 1, Config: map[string]string{"bad": "x"}}, InvalidConfig},
+		{"assignment and factor", NewTopic{Name: "n", NumPartitions: -1, ReplicationFactor: 1, Assignments: one}, InvalidRequest},
+		{"assignment and count", NewTopic{Name: "n", NumPartitions: 1, ReplicationFactor: -1, Assignments: one}, InvalidRequest},
+		{"a gap", NewTopic{Name: "n", NumPartitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{1, []int32{1}}}}, InvalidReplicaAssignment},
+		{"twice", NewTopic{Name: "n", NumPartitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{1}}, {0, []int32{1}}}}, InvalidReplicaAssignment},
+		{"unknown broker", NewTopic{Name: "n", NumPartitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{9}}}}, InvalidReplicaAssignment},
+		{"a broker twice", NewTopic{Name: "n", NumPartitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{1, 1}}}}, InvalidReplicaAssignment},
+		{"uneven", NewTopic{Name: "n", NumPartitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{1}}, {1, []int32{1, 2}}}}, InvalidReplicaAssignment},
+		{"none", NewTopic{Name: "n", NumPartitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, nil}}}, InvalidReplicaAssignment},
+	} {
+		before := c.store.Zxid()
+		got := c.create(test.topic)[0]
+		if k, _ := KindOf(got.Err); k != test.want || test.want == 0 && got.Err != nil {
+			t.Errorf("%s: got %d, %v, want %d", test.name, k, got.Err, test.want)
+		}
+		if test.want != 0 && c.store.Zxid() != before {
+			t.Errorf("%s: something was written", test.name)
+		}
+	}
+	a := c.create(NewTopic{Name: "x"}, NewTopic{Name: "d.d", NumPartitions: 1, ReplicationFactor: 1}, NewTopic{Name: "d_d", NumPartitions: 1, ReplicationFactor: 1},
+		NewTopic{Name: "twice", NumPartitions: 1, ReplicationFactor: 1}, NewTopic{Name: "twice", NumPartitions: 2, ReplicationFactor: 1})
+	if got, want := kinds(a), []Kind{InvalidReplicationFactor, 0, InvalidTopic, InvalidRequest, InvalidRequest}; !reflect.DeepEqual(got, want) {
+		t.Errorf("one request: %v, want %v", got, want)
+	}
+	if _, ok := c.loader.Image().Topic("d.d"); !ok {
+		t.Error("the good one of a request was not created")
+	}
+	if a, zxid := c.CreateTopics(t.Context(), []NewTopic{{Name: "v", NumPartitions: -1, ReplicationFactor: -1}}, true); a[0].Err != nil || a[0].NumPartitions != 3 || a[0].ReplicationFactor != 1 || zxid != 0 || a[0].ID != (metadata.TopicID{}) {
+		t.Errorf("validate only: %+v, %d", a, zxid)
+	}
+	if _, ok := c.loader.Image().Topic("v"); ok {
+		t.Error("validateOnly created a topic")
+	}
+}
+
+func TestCreatedTopicInTheTree(t *testing.T) {
+	c := openTree(t, memfs.New()).elect(1, 2, 3)
+	a := c.create(NewTopic{Name: "t", NumPartitions: -1, ReplicationFactor: 2, Config: map[string]string{"k": "v"}},
+		NewTopic{Name: "m", NumPartitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{1, []int32{3, 1}}, {0, []int32{2, 3}}}})
+	image := c.loader.Image()
+	topic, _ := image.Topic("t")
+	if a[0].ID != topic.ID || topic.ID[6]>>4 != 4 || a[0].NumPartitions != 3 || a[0].ReplicationFactor != 2 || len(topic.Partitions) != 3 {
+		t.Errorf("%+v, %+v", a[0], topic)
+	}
+	leads := map[int32]int{}
+	for _, p := range topic.Partitions {
+		leads[p.Leader]++
+		if p.Leader != p.Replicas[0] || p.Replicas[0] == p.Replicas[1] || p.LeaderEpoch != 0 || p.PartitionEpoch != 0 || p.ControllerEpoch != 1 || !reflect.DeepEqual(p.ISR, p.Replicas) {
+			t.Errorf("%+v", p)
+		}
+	}
+	if len(leads) != 3 {
+		t.Errorf("leaders are not spread: %v", leads)
+	}
+	if got := image.TopicConfig("t"); !reflect.DeepEqual(got, map[string]string{"k": "v"}) {
+		t.Errorf("config %v", got)
+	}
+	if m, _ := image.Topic("m"); !reflect.DeepEqual(m.Partitions[0].Replicas, []int32{2, 3}) || !reflect.DeepEqual(m.Partitions[1].Replicas, []int32{3, 1}) {
+		t.Errorf("manual: %+v", m.Partitions)
+	}
+	if data, _, err := c.store.Get(t.Context(), "/config/topics/m"); err != nil || string(data) != `{"version":1,"config":{}}` {
+		t.Errorf("%s, %v", data, err)
+	}
+}
+
+func TestTenThousandPartitions(t *testing.T) {
+	c := openTree(t, memfs.New()).elect(1)
+	a := c.create(NewTopic{Name: "big", NumPartitions: 10_000, ReplicationFactor: 1})
+	if a[0].Err != nil {
+		t.Fatal(a[0].Err)
+	}
+	if topic, _ := c.loader.Image().Topic("big"); len(topic.Partitions) != 10_000 || topic.Partitions[9999].Leader != 1 {
+		t.Error("not all partitions are there")
+	}
+	if d, _ := c.DeleteTopics(t.Context(), []TopicRef{{Name: "big"}}); d[0].Err != nil {
+		t.Fatal(d[0].Err)
+	}
+	if names, _, err := c.store.Children(t.Context(), "/brokers/topics"); err != nil || len(names) != 0 {
+		t.Errorf("%v, %v", names, err)
+	}
+}
+
+func TestDeleteTopics(t *testing.T) {
+	c := openTree(t, memfs.New()).elect(1)
+	a := c.create(NewTopic{Name: "a", NumPartitions: 2, ReplicationFactor: 1}, NewTopic{Name: "b", NumPartitions: 1, ReplicationFactor: 1}, NewTopic{Name: "c", NumPartitions: 1, ReplicationFactor: 1})
+	if _, err := c.store.Multi(t.Context(), metadata.Create("/admin/delete_topics/a", nil)); err != nil {
+		t.Fatal(err)
+	}
+	d, _ := c.DeleteTopics(t.Context(), []TopicRef{{Name: "a"}, {ID: a[1].ID}, {Name: "nope"}, {ID: metadata.TopicID{9}}, {}, {Name: "c", ID: a[2].ID}, {Name: "c"}, {Name: "c"}})
+	var got []Kind
+	for _, x := range d {
+		k, _ := KindOf(x.Err)
+		got = append(got, k)
+	}
+	if want := []Kind{0, 0, UnknownTopic, UnknownTopicID, InvalidRequest, InvalidRequest, InvalidRequest, InvalidRequest}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if d[1].Name != "b" || d[0].ID != a[0].ID || len(c.loader.Image().Topics()) != 1 || c.loader.Image().DeletionMarked("a") || c.loader.Image().TopicConfig("a") != nil {
+		t.Errorf("%+v, %v", d, c.loader.Image().Topics())
+	}
+	c.set.DeleteTopics = false
+	if d, _ = c.DeleteTopics(t.Context(), []TopicRef{{Name: "c"}}); !errors.As(d[0].Err, new(*Error)) || d[0].Err.(*Error).Kind != TopicDeletionDisabled {
+		t.Errorf("delete.topic.enable=false: %v", d[0].Err)
+	}
+	c.set.DeleteTopics = true
+	if again := c.create(NewTopic{Name: "a", NumPartitions: 1, ReplicationFactor: 1}); again[0].Err != nil || again[0].ID == a[0].ID {
+		t.Errorf("created again: %+v", again)
+	}
+	if d, _ = c.DeleteTopics(t.Context(), []TopicRef{{Name: "c"}, {ID: a[2].ID}}); d[0].Err != nil || d[1].Err != nil {
+		t.Errorf("once by name and once by id: %+v", d)
+	}
+}
+
+func TestCreatePartitions(t *testing.T) {
+	c := openTree(t, memfs.New()).elect(1, 2)
+	c.create(NewTopic{Name: "a", NumPartitions: 2, ReplicationFactor: 1}, NewTopic{Name: "b", NumPartitions: 1, ReplicationFactor: 2})
+	for _, test := range []struct {
+		more MorePartitions
+		want Kind
+	}{
+		{MorePartitions{Topic: "nope", Count: 3}, UnknownTopic},
+		{MorePartitions{Topic: "a", Count: 2}, InvalidPartitions},
+		{MorePartitions{Topic: "a", Count: 1}, InvalidPartitions},
+		{MorePartitions{Topic: "a", Count: 10_003}, PolicyViolation},
+		{MorePartitions{Topic: "a", Count: 4, Assignments: [][]int32{{1}}}, InvalidReplicaAssignment},
+		{MorePartitions{Topic: "a", Count: 3, Assignments: [][]int32{{1, 2}}}, InvalidReplicaAssignment},
+		{MorePartitions{Topic: "b", Count: 2, Assignments: [][]int32{{1, 9}}}, InvalidReplicaAssignment},
+		{MorePartitions{Topic: "b", Count: 2, Assignments: [][]int32{{2, 1}}}, 0},
+		{MorePartitions{Topic: "a", Count: 5}, 0},
+	} {
+		errs, _ := c.CreatePartitions(t.Context(), []MorePartitions{test.more}, false)
+		if k, _ := KindOf(errs[0]); k != test.want || k == 0 && errs[0] != nil {
+			t.Errorf("%+v: got %v, want %d", test.more, errs[0], test.want)
+		}
+	}
+	errs, zxid := c.CreatePartitions(t.Context(), []MorePartitions{{Topic: "a", Count: 9}, {Topic: "b", Count: 9}, {Topic: "b", Count: 8}}, true)
+	if zxid != 0 || errs[0] != nil || errs[1] == nil || errs[2] == nil {
+		t.Errorf("validate only: %v, %d", errs, zxid)
+	}
+	a, _ := c.loader.Image().Topic("a")
+	b, _ := c.loader.Image().Topic("b")
+	if len(a.Partitions) != 5 || a.Partitions[4].Leader < 1 || a.Partitions[4].LeaderEpoch != 0 || len(b.Partitions) != 2 || b.Partitions[1].Leader != 2 {
+		t.Errorf("%+v, %+v", a.Partitions, b.Partitions)
+	}
+}
+
+// A broker that comes back leads again with a higher epoch; one that never went away keeps
+// its own.
+func TestRestartRaisesEpochs(t *testing.T) {
+	disk := memfs.New()
+	c := openTree(t, disk).elect(1)
+	c.create(NewTopic{Name: "a", NumPartitions: 2, ReplicationFactor: 1})
+	id, err := Prepare(t.Context(), c.store, nil, "")
+	if err != nil || len(id) != 22 {
+		t.Fatalf("cluster id %q, %v", id, err)
+	}
+	if err := c.electLeaders(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a, _ := c.loader.Image().Topic("a"); a.Partitions[1].LeaderEpoch != 0 {
+		t.Errorf("%+v", a.Partitions)
+	}
+	c.loader.Close()
+	if err := c.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c = openTree(t, disk).elect(1)
+	a, _ := c.loader.Image().Topic("a")
+	if p := a.Partitions[1]; p.LeaderEpoch != 1 || p.Leader != 1 || p.ControllerEpoch != 2 || c.Epoch() != 2 {
+		t.Errorf("%+v, controller epoch %d", p, c.Epoch())
+	}
+	if again, err := Prepare(t.Context(), c.store, nil, id); err != nil || again != id {
+		t.Errorf("the id after a restart: %q, %v", again, err)
+	}
+	if _, err := Prepare(t.Context(), c.store, nil, "other"); err == nil {
+		t.Error("log directories of another cluster were taken")
+	}
+}
+
+// A controller that lost its place writes nothing (R26).
+func TestZombieController(t *testing.T) {
+	c := openTree(t, memfs.New()).elect(1)
+	if _, err := Start(t.Context(), c.options(2)); !errors.Is(err, ErrNotController) {
+		t.Fatalf("a second controller: %v", err)
+	}
+	if _, err := c.store.Multi(t.Context(), metadata.Delete(metadata.ControllerPath, metadata.AnyVersion)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(t.Context(), c.options(2)); err != nil {
+		t.Fatal(err)
+	}
+	if a := c.create(NewTopic{Name: "a", NumPartitions: 1, ReplicationFactor: 1}); !errors.Is(a[0].Err, ErrNotController) {
+		t.Errorf("got %v", a[0].Err)
+	}
+	if _, ok := c.loader.Image().Topic("a"); ok {
+		t.Error("a zombie created a topic")
+	}
+}
+
+func TestAutoCreateOnce(t *testing.T) {
+	c := openTree(t, memfs.New()).elect(1)
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			if _, err := c.AutoCreate(t.Context(), "auto", "client", "x"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if topic, ok := c.loader.Image().Topic("auto"); !ok || len(topic.Partitions) != 3 || topic.Version != 0 {
+		t.Errorf("%+v", topic)
+	}
+	for _, name := range []string{"__consumer_offsets", "a b"} {
+		if _, err := c.AutoCreate(t.Context(), name); err == nil {
+			t.Errorf("%q was created", name)
+		}
+	}
+}
+
+func TestAdopt(t *testing.T) {
+	c := openTree(t, memfs.New()).elect(5)
+	if err := c.Adopt(t.Context(), []Adopted{{Name: "old", ID: metadata.TopicID{3}, NumPartitions: 2, LeaderEpoch: 7}, {Name: "older", NumPartitions: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	old, _ := c.loader.Image().TopicByID(metadata.TopicID{3})
+	older, _ := c.loader.Image().Topic("older")
+	if old == nil || old.Partitions[1].LeaderEpoch != 7 || old.Partitions[1].Leader != 5 || older.ID == (metadata.TopicID{}) {
+		t.Errorf("%+v, %+v", old, older)
+	}
+}
+
+func TestProducerIDsAreNeverGivenTwice(t *testing.T) {
+	disk := memfs.New()
+	seen := map[int64]bool{}
+	for range 3 {
+		c := openTree(t, disk)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		for broker := range int32(3) {
+			ids := NewProducerIDs(c.store, broker)
+			for range 2 {
+				wg.Go(func() {
+					for range 600 {
+						id, err := ids.Next(t.Context())
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						mu.Lock()
+						if seen[id] || id < 0 {
+							t.Errorf("%d was given twice", id)
+						}
+						seen[id] = true
+						mu.Unlock()
+					}
+				})
+			}
+		}
+		wg.Wait()
+		if err := c.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := openTree(t, disk)
+	defer c.store.Close()
+	block, err := TakeProducerIDBlock(t.Context(), c.store, 1)
+	if err != nil || block.First != 3*3*2*1000 || block.Last != block.First+999 {
+		t.Errorf("%+v, %v", block, err)
+	}
+}
+
+func TestGenerateBrokerID(t *testing.T) {
+	c := openTree(t, memfs.New())
+	defer c.store.Close()
+	for want := int32(1001); want < 1004; want++ {
+		if got, err := GenerateBrokerID(t.Context(), c.store, 1000); err != nil || got != want {
+			t.Errorf("got %d, %v, want %d", got, err, want)
+		}
+	}
+}
+
+// The text of an id never begins with a dash.
+func TestIDs(t *testing.T) {
+	r := io.MultiReader(strings.NewReader(fmt.Sprintf("\xf8%s\x07%s", strings.Repeat("a", 15), strings.Repeat("b", 15))))
+	id, err := newID(r)
+	if err != nil || id[0] != 7 || id[6]>>4 != 4 || id[8]>>6 != 2 {
+		t.Errorf("%x, %v", id, err)
+	}
+	if _, err := newID(r); err == nil {
+		t.Error("no randomness and no error")
+	}
+}

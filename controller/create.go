@@ -1,0 +1,200 @@
+package controller
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/millrace/millrace/metadata"
+)
+
+// MaxPartitionsPerRequest is how many partitions one request may create, as in Kafka.
+const MaxPartitionsPerRequest = 10_000
+
+// NewTopic asks for a topic.
+type NewTopic struct {
+	Name string
+	// NumPartitions and ReplicationFactor are -1 for the broker's defaults, and must be
+	// with Assignments.
+	NumPartitions     int32
+	ReplicationFactor int16
+	Assignments       []Assignment
+	Config            map[string]string
+}
+
+// Assignment names the replicas of one partition, the preferred leader first.
+type Assignment struct {
+	Partition int32
+	Replicas  []int32
+}
+
+// CreatedTopic answers for one topic, in the order of the request.
+type CreatedTopic struct {
+	Name              string
+	ID                metadata.TopicID // zero when only validated
+	NumPartitions     int32
+	ReplicationFactor int16
+	Err               error // *Error, or the store's
+}
+
+// plan is a topic that passed all checks.
+type plan struct {
+	topic    NewTopic
+	id       metadata.TopicID
+	replicas [][]int32
+	epoch    int32 // of the first leaders
+}
+
+// CreateTopics checks and creates topics; all that pass are created by one transaction.
+// With validateOnly nothing is written. When it returns the image holds the new topics;
+// their logs are made by replication, which may be waited for with the returned zxid (0
+// when nothing was written).
+func (c *Controller) CreateTopics(ctx context.Context, topics []NewTopic, validateOnly bool) (answers []CreatedTopic, zxid int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	answers = make([]CreatedTopic, len(topics))
+	var plans []plan
+	var at []int
+	budget := int32(MaxPartitionsPerRequest)
+	for i, t := range topics {
+		answers[i] = CreatedTopic{Name: t.Name}
+		p, err := c.planTopic(t, topics, plans, budget)
+		if err != nil {
+			answers[i].Err = err
+			continue
+		}
+		budget -= int32(len(p.replicas))
+		answers[i].NumPartitions, answers[i].ReplicationFactor = int32(len(p.replicas)), int16(len(p.replicas[0]))
+		plans, at = append(plans, p), append(at, i)
+	}
+	if validateOnly || len(plans) == 0 {
+		return answers, 0
+	}
+	zxid, err := c.writeTopics(ctx, plans)
+	for j, i := range at {
+		if err != nil {
+			answers[i] = CreatedTopic{Name: topics[i].Name, Err: err}
+		} else {
+			answers[i].ID = plans[j].id
+		}
+	}
+	return answers, zxid
+}
+
+// planTopic decides about one topic of a request.
+func (c *Controller) planTopic(t NewTopic, request []NewTopic, before []plan, budget int32) (plan, error) {
+	image := c.o.Loader.Image()
+	same := func(o NewTopic) bool { return o.Name == t.Name }
+	if first := slices.IndexFunc(request, same); first >= 0 && slices.IndexFunc(request[first+1:], same) >= 0 {
+		return plan{}, refuse(InvalidRequest, "Duplicate topic name.")
+	}
+	if err := checkName(t.Name); err != nil {
+		return plan{}, err
+	}
+	if _, ok := image.Topic(t.Name); ok {
+		return plan{}, refuse(TopicExists, "Topic '%s' already exists.", t.Name)
+	}
+	others := image.Topics()
+	for _, p := range before {
+		others = append(slices.Clip(others), &metadata.Topic{Name: p.topic.Name})
+	}
+	if other, ok := collides(t.Name, others); ok {
+		return plan{}, refuse(InvalidTopic, "Topic '%s' collides with existing topic: %s", t.Name, other)
+	}
+	replicas, err := c.assign(image, t, budget)
+	if err != nil {
+		return plan{}, err
+	}
+	if err := c.o.ValidateConfig(t.Config); err != nil {
+		return plan{}, refuse(InvalidConfig, "%v", err)
+	}
+	id, err := newID(c.o.Random)
+	return plan{topic: t, id: id, replicas: replicas}, err
+}
+
+// writeTopics makes the nodes of new topics.
+func (c *Controller) writeTopics(ctx context.Context, plans []plan) (zxid int64, err error) {
+	var ops []metadata.Op
+	for _, p := range plans {
+		name := p.topic.Name
+		ops = append(ops,
+			metadata.Create(metadata.TopicConfigPath(name), metadata.EncodeConfig(p.topic.Config)),
+			metadata.Create(metadata.TopicPath(name), metadata.TopicNode{ID: p.id, Partitions: p.replicas}.Encode()),
+			metadata.Create(metadata.PartitionsPath(name), nil))
+		for i, replicas := range p.replicas {
+			ops = append(ops, c.newPartition(name, int32(i), replicas, p.epoch)...)
+		}
+	}
+	if zxid, err = c.commit(ctx, ops); err != nil {
+		return 0, err
+	}
+	for _, p := range plans {
+		c.o.Log.Info("created topic", "topic", p.topic.Name, "id", metadata.IDString(p.id),
+			"partitions", len(p.replicas), "replicationFactor", len(p.replicas[0]), "config", slog.AnyValue(p.topic.Config))
+	}
+	return zxid, nil
+}
+
+// newPartition makes the nodes of a partition: its first replica leads, all are in sync.
+func (c *Controller) newPartition(topic string, index int32, replicas []int32, epoch int32) []metadata.Op {
+	state := metadata.StateNode{Leader: replicas[0], LeaderEpoch: epoch, ControllerEpoch: c.epoch, ISR: replicas}
+	return []metadata.Op{
+		metadata.Create(metadata.PartitionPath(topic, index), nil),
+		metadata.Create(metadata.PartitionStatePath(topic, index), state.Encode()),
+	}
+}
+
+// AutoCreate creates a topic that a client asked for, with the broker's defaults, and logs
+// who asked. A topic that exists by now is no error. Brokers' own topics are refused: they
+// are made by those who use them.
+func (c *Controller) AutoCreate(ctx context.Context, name string, who ...any) (zxid int64, err error) {
+	if Internal(name) {
+		return 0, refuse(InvalidTopic, "Topic '%s' is internal and not created by clients.", name)
+	}
+	answers, zxid := c.CreateTopics(ctx, []NewTopic{{Name: name, NumPartitions: -1, ReplicationFactor: -1}}, false)
+	if kind, ok := KindOf(answers[0].Err); ok && kind == TopicExists {
+		return 0, nil
+	}
+	if answers[0].Err != nil {
+		return 0, answers[0].Err
+	}
+	c.o.Log.Info("a client's request created the topic", append([]any{"topic", name}, who...)...)
+	return zxid, nil
+}
+
+// Adopted is a topic found in the log directories of a tree without topics: a Kafka
+// directory opened in place.
+type Adopted struct {
+	Name          string
+	ID            metadata.TopicID // zero: none is known, one is drawn
+	NumPartitions int32
+	LeaderEpoch   int32 // above every epoch in the logs
+	Config        map[string]string
+}
+
+// Adopt creates topics as they are on disk, with this broker as their only replica.
+func (c *Controller) Adopt(ctx context.Context, topics []Adopted) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var plans []plan
+	for _, t := range topics {
+		p := plan{topic: NewTopic{Name: t.Name, Config: maps.Clone(t.Config)}, id: t.ID, epoch: t.LeaderEpoch}
+		if p.id == (metadata.TopicID{}) {
+			id, err := newID(c.o.Random)
+			if err != nil {
+				return err
+			}
+			p.id = id
+		}
+		for range t.NumPartitions {
+			p.replicas = append(p.replicas, []int32{c.o.BrokerID})
+		}
+		plans = append(plans, p)
+	}
+	if len(plans) == 0 {
+		return nil
+	}
+	_, err := c.writeTopics(ctx, plans)
+	return err
+}

@@ -1,0 +1,17 @@
+// Package controller takes the decisions of the one elected broker: topics are created,
+// enlarged and deleted, leaders chosen, producer ids handed out. It decides over the tree
+// of package metadata and writes nothing else; what a decision means for logs is the
+// business of replication, which follows the tree.
+//
+// The elected broker holds the ephemeral /controller. Each of its writes is one Multi that
+// checks the version of /controller_epoch: a controller that lost its place without
+// knowing cannot write (ErrNotController). Decisions are taken one at a time and from the
+// image that holds the last one's result.
+//
+// Who calls: the composition root runs Prepare, Register and Start in this order;
+// handlers of the broker call CreateTopics, DeleteTopics, CreatePartitions and AutoCreate,
+// and take producer ids from a ProducerIDs. Errors are *Error with a Kind that the broker
+// maps to Kafka's codes.
+//
+// Not here: reassignments and preferred leaders, which need other brokers.
+package controller
