@@ -147,6 +147,10 @@ func (e *entry) lastSeq() int32 {
 	return e.batches[(e.head+e.count-1)%WindowBatches].lastSeq
 }
 
+func (e *entry) lastOffset() int64 {
+	return e.batches[(e.head+e.count-1)%WindowBatches].lastOffset
+}
+
 // Update applies a batch that was appended. When it is a marker that ended a transaction it
 // says which; the transaction counts as open for the last stable offset until the high
 // watermark has passed the marker.
@@ -169,6 +173,9 @@ func (m *Manager) Update(b *Batch) (done Completed, ended bool) {
 		e.txnFirst = -1
 		m.end(&done)
 		return done, true
+	}
+	if e.count > 0 && e.lastOffset() >= b.LastOffset {
+		return Completed{}, false // in the snapshot already, see LoadSnapshot
 	}
 	e.push(batch{lastOffset: b.LastOffset, timestamp: b.MaxTimestamp, lastSeq: b.LastSequence, offsetDelta: int32(b.LastOffset - b.FirstOffset)})
 	if b.Transactional && e.txnFirst < 0 {

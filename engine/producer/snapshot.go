@@ -71,13 +71,11 @@ func (m *Manager) LoadSnapshot(data []byte, endOffset int64) error {
 		e.coordinatorEpoch = int32(binary.BigEndian.Uint32(raw[34:]))
 		e.txnFirst = max(-1, int64(binary.BigEndian.Uint64(raw[38:])))
 		if last.lastOffset >= 0 {
-			if last.offsetDelta < 0 || last.lastOffset < int64(last.offsetDelta) || last.lastOffset >= endOffset {
-				return snapshotError("producer %d: offset %d with delta %d, end offset %d", e.id, last.lastOffset, last.offsetDelta, endOffset)
+			// No check against endOffset: Kafka 1.0 counted the batch in that made it roll.
+			if last.offsetDelta < 0 || last.lastOffset < int64(last.offsetDelta) {
+				return snapshotError("producer %d: offset %d with delta %d", e.id, last.lastOffset, last.offsetDelta)
 			}
 			e.push(last)
-		}
-		if e.txnFirst >= endOffset {
-			return snapshotError("producer %d: transaction at offset %d, end offset %d", e.id, e.txnFirst, endOffset)
 		}
 		if e.txnFirst >= 0 {
 			next.open = insertTxn(next.open, txn{producerID: e.id, first: e.txnFirst})
