@@ -1,18 +1,127 @@
 # Millrace. `make` alone lists the targets.
 SHELL := /bin/bash
-.SHELLFLAGS := -euo pipefail -c
+.SHELLFLAGS := -eu -o pipefail -c
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 SHIMS   := kafka-server-start kafka-server-stop kafka-topics kafka-console-producer kafka-console-consumer kafka-get-offsets kafka-dump-log
 
+TOTALS    := bin/test-totals
+GOTEST    := $(GO) run ./tools/gotest -totals $(TOTALS)
+UNIT      = $$($(GO) list ./... | grep -v '/conformance/')
+CRASH_ROUNDS ?= 20
+FUZZTIME     ?= 20s
+BENCHTIME    ?= 1s
+
 .DEFAULT_GOAL := help
+
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 .PHONY: build
-build: ## bin/millrace (static) and bin/kafka-*.sh
+build: ## bin/millrace (one static binary) and bin/kafka-*.sh
 	@mkdir -p bin
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/millrace ./cmd/millrace
 	@for s in $(SHIMS); do install -m 755 tools/shim/shim.sh bin/$$s.sh; done
+
+.PHONY: run
+run: build ## start a broker on 127.0.0.1:9092 with its data in ./data
+	@exec bin/millrace server
+
+.PHONY: install
+install: build ## copy bin/, config/ and the systemd unit to PREFIX (default /opt/kafka)
+	install -d $(PREFIX)/bin $(PREFIX)/config $(PREFIX)/systemd
+	install -m 755 bin/millrace bin/*.sh $(PREFIX)/bin/
+	test -e $(PREFIX)/config/server.properties || install -m 644 tools/config/server.properties $(PREFIX)/config/
+	install -m 644 tools/systemd/*.service $(PREFIX)/systemd/
+PREFIX ?= /opt/kafka
+
+# ---- tests
+
+.PHONY: test
+test: setup build ## everything that proves it, set-up included (what .ci/run calls)
+	@rm -f $(TOTALS)
+	@status=0; \
+	for step in lint test-unit test-seeded test-conformance test-clients; do \
+	  echo "== $$step ($$(date -u +%H:%M:%S))"; \
+	  $(MAKE) --no-print-directory $$step || status=1; \
+	done; \
+	$(GO) run ./tools/gotest -report $(TOTALS) || status=1; \
+	exit $$status
+
+.PHONY: setup
+setup: ## what the tests need besides Go (apt-get when root, npm)
+	@tools/setup.sh
+
+.PHONY: test-unit
+test-unit: ## the packages' own tests, with the race detector
+	@mkdir -p bin
+	@$(GOTEST) -name unit -- -race -timeout 10m $(UNIT)
+
+.PHONY: test-seeded
+test-seeded: ## each bug that is seeded by build tag must be caught
+	@mkdir -p bin
+	@$(GOTEST) -name seeded -- -tags seededbugs -run 'Seeded' -timeout 10m ./...
+
+.PHONY: test-conformance
+test-conformance: build ## kill -9 rounds, power cuts and retention against the real binary
+	@CRASH_ROUNDS=$(CRASH_ROUNDS) MILLRACE_BIN=$(CURDIR)/bin/millrace $(GOTEST) -name conformance -- -count=1 -timeout 20m ./conformance/...
+
+.PHONY: test-clients
+test-clients: setup build ## clients that others wrote, against the real binary (their own module, cgo)
+	@MILLRACE_BIN=$(CURDIR)/bin/millrace CGO_ENABLED=1 $(GOTEST) -name clients -- -C conformance/clients -count=1 -timeout 15m ./...
+
+.PHONY: race
+race: ## all tests of the root module with the race detector
+	$(GO) test -race ./...
+
+.PHONY: short
+short: ## quick tests only
+	$(GO) test -short $(UNIT)
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (20s)
+	@grep -rl --include='*_test.go' '^func Fuzz' . | grep -v node_modules | xargs -n1 dirname | sort -u | while read -r dir; do \
+	  for name in $$(grep -h '^func Fuzz' $$dir/*_test.go | sed 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/'); do \
+	    echo "== $$dir $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$dir; \
+	  done; \
+	done
+
+.PHONY: soak
+soak: build ## hours: 500 kill -9 rounds, five minutes for each fuzz target
+	$(MAKE) test-conformance CRASH_ROUNDS=500
+	$(MAKE) fuzz FUZZTIME=5m
+
+.PHONY: bench
+bench: ## Go benchmarks of all packages (BENCHTIME=1s)
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 60m $(UNIT)
+
+.PHONY: cover
+cover: ## coverage of the packages' own tests
+	$(GO) test -coverprofile cover.out $(UNIT)
+	@$(GO) tool cover -func cover.out | tail -1
+
+.PHONY: lint
+lint: ## gofmt, go vet, shell syntax
+	@bad=$$(gofmt -l $$(git ls-files '*.go' | grep -v node_modules)); test -z "$$bad" || { echo "gofmt: $$bad"; exit 1; }
+	@$(GO) vet ./...
+	@for s in tools/shim/shim.sh tools/setup.sh .ci/run; do sh -n $$s; done
+
+# ---- what is generated
+
+.PHONY: gen
+gen: ## wire codecs and the documentation of the settings
+	$(GO) generate ./...
+
+.PHONY: gen-check
+gen-check: gen ## fails when what is generated is not what is committed
+	@git diff --exit-code --stat -- protocol docs
+
+.PHONY: docs
+docs: gen ## docs/config.md and docs/protocol, then a server for the package documentation
+	@echo "docs/ is up to date. Package documentation: go doc -http ./engine"
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin cover.out

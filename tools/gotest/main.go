@@ -1,0 +1,204 @@
+// Command gotest runs "go test" with a line for each package while it works, the output of
+// what fails, and counts; `make test` is made of its runs. It exists because a plain
+// go test says nothing for minutes, and everything twice with -v.
+//
+//	gotest -name NAME -totals FILE -- ARGS...   runs go test -json ARGS, adds to FILE
+//	gotest -report FILE                         prints FILE and its sum "N passed, N failed"
+//
+// The exit code is 1 when something failed.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+func main() {
+	name := flag.String("name", "tests", "what is run, for the report")
+	totals := flag.String("totals", "", "file that the counts are added to")
+	report := flag.String("report", "", "print this file and its sum")
+	flag.Parse()
+	failed, err := run(*name, *totals, *report, flag.Args())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "gotest:", err)
+	}
+	if err != nil || failed {
+		os.Exit(1)
+	}
+}
+
+func run(name, totals, report string, args []string) (failed bool, err error) {
+	if report != "" {
+		return sum(os.Stdout, report)
+	}
+	c, err := goTest(os.Stdout, args)
+	if err == nil && totals != "" {
+		err = appendLine(totals, fmt.Sprintf("%d %d %d %s\n", c.passed, c.failed, c.skipped, name))
+	}
+	return c.failed > 0, err
+}
+
+// counts are of tests with their subtests.
+type counts struct{ passed, failed, skipped int }
+
+// event is a line of go test -json (cmd/test2json).
+type event struct {
+	Action, Package, ImportPath, Test, Output string
+	Elapsed                                   float64
+}
+
+// goTest runs go test and reads its events.
+func goTest(out io.Writer, args []string) (counts, error) {
+	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
+	cmd.Stderr = os.Stderr
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		return counts{}, err
+	}
+	if err := cmd.Start(); err != nil {
+		return counts{}, err
+	}
+	p := &printer{out: out, output: map[string][]string{}, tests: map[string]counts{}}
+	readErr := p.read(pipe)
+	waitErr := cmd.Wait()
+	var exit *exec.ExitError
+	if waitErr != nil && (!errors.As(waitErr, &exit) || p.all.failed == 0) {
+		p.all.failed++ // nothing ran: a wrong flag, a build that go could not even list
+		fmt.Fprintln(out, "FAIL go test:", waitErr)
+	}
+	return p.all, readErr
+}
+
+// printer keeps the output of each test until it is known whether anyone needs it.
+type printer struct {
+	out    io.Writer
+	output map[string][]string // by package and test
+	tests  map[string]counts   // by package
+	all    counts
+}
+
+func (p *printer) read(in io.Reader) error {
+	lines := bufio.NewReaderSize(in, 1<<20)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if len(line) > 0 {
+			var e event
+			if json.Unmarshal(line, &e) != nil {
+				fmt.Fprint(p.out, string(line))
+			} else {
+				p.event(e)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (p *printer) event(e event) {
+	if e.Package == "" {
+		e.Package = e.ImportPath
+	}
+	key := e.Package + "\x00" + e.Test
+	switch e.Action {
+	case "output", "build-output":
+		p.output[key] = append(p.output[key], e.Output)
+	case "pass", "fail", "skip":
+		if e.Test != "" {
+			p.test(e, key)
+		} else {
+			p.pkg(e, key)
+		}
+	}
+}
+
+// test counts one test; a failed one shows its output at once.
+func (p *printer) test(e event, key string) {
+	c := p.tests[e.Package]
+	switch e.Action {
+	case "pass":
+		c.passed++
+	case "skip":
+		c.skipped++
+	default:
+		c.failed++
+		fmt.Fprint(p.out, strings.Join(p.output[key], ""))
+	}
+	p.tests[e.Package] = c
+	delete(p.output, key)
+}
+
+// pkg prints the line of a package. One that fails without a failed test (it did not
+// build, panicked or ran out of time) counts as one failure and shows all that is left.
+func (p *printer) pkg(e event, key string) {
+	c := p.tests[e.Package]
+	word := map[string]string{"pass": "ok  ", "fail": "FAIL", "skip": "-   "}[e.Action]
+	if e.Action == "fail" {
+		if c.failed == 0 {
+			c.failed++
+		}
+		for k, lines := range p.output {
+			if k == key || strings.HasPrefix(k, e.Package+"\x00") || strings.HasPrefix(k, e.Package+" ") {
+				fmt.Fprint(p.out, strings.Join(lines, ""))
+				delete(p.output, k)
+			}
+		}
+	}
+	p.all.passed += c.passed
+	p.all.failed += c.failed
+	p.all.skipped += c.skipped
+	if c != (counts{}) || e.Action == "fail" {
+		fmt.Fprintf(p.out, "%s %-62s %7.1fs  %s\n", word, e.Package, e.Elapsed, c)
+	}
+	delete(p.output, key)
+}
+
+func (c counts) String() string {
+	s := fmt.Sprintf("%d passed, %d failed", c.passed, c.failed)
+	if c.skipped > 0 {
+		s += fmt.Sprintf(", %d skipped", c.skipped)
+	}
+	return s
+}
+
+func appendLine(path, line string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(line)
+	return errors.Join(err, f.Close())
+}
+
+// sum prints a line for each run and the sum of all.
+func sum(out io.Writer, path string) (failed bool, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return true, err
+	}
+	var all counts
+	fmt.Fprintln(out)
+	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
+		var c counts
+		var name string
+		if _, err := fmt.Sscanf(line, "%d %d %d %s", &c.passed, &c.failed, &c.skipped, &name); err != nil {
+			return true, fmt.Errorf("%s: %q: %w", path, line, err)
+		}
+		fmt.Fprintf(out, "%-14s %s\n", name, c)
+		all.passed += c.passed
+		all.failed += c.failed
+		all.skipped += c.skipped
+	}
+	fmt.Fprintf(out, "\n%s\n", all)
+	return all.failed > 0, nil
+}
