@@ -77,7 +77,7 @@ func flushTick(ms int64) time.Duration {
 // open creates and locks the directory and checks whose it is.
 func (d *logDir) open() error {
 	fsys, path := d.host.fs, d.host.dir
-	if err := fsys.MkdirAll(path, 0o755); err != nil {
+	if err := makeDir(fsys, path); err != nil {
 		return err
 	}
 	lock, err := fsys.Lock(filepath.Join(path, checkpoint.LockFile))
@@ -92,6 +92,30 @@ func (d *logDir) open() error {
 		d.lock = lock
 	}
 	return d.checkMeta()
+}
+
+// makeDir creates a folder and those above it that are missing, durably: without the sync
+// of the folder above it, a power cut would take the directory with everything in it.
+func makeDir(fsys vfs.FS, path string) error {
+	var above []string
+	for p := filepath.Clean(path); ; p = filepath.Dir(p) {
+		if _, err := fsys.Stat(p); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		above = append(above, filepath.Dir(p))
+	}
+	if err := fsys.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	if seededbug.On(seededbug.NoDirSync) {
+		return nil
+	}
+	for _, dir := range above {
+		if err := fsys.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkMeta compares meta.properties with the broker's identity, and writes it where it is
