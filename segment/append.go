@@ -29,11 +29,12 @@ func (c *Chain) Append(b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp 
 	if next, _ := s.end(); first < next || lastOffset < first {
 		return fmt.Errorf("append of offsets %d to %d to a log that ends at %d", first, lastOffset, next)
 	}
-	if c.mustRoll(s, int64(len(b)), lastOffset, maxTimestamp) {
+	if c.mustRoll(s, b, lastOffset, maxTimestamp) {
 		var err error
 		if s, err = c.roll(first, lastOffset); err != nil {
 			return c.refuse(err)
 		}
+		c.rolled()
 	}
 	if err := c.write(s, b, lastOffset, maxTimestamp, offsetOfMaxTimestamp); err != nil {
 		return c.refuse(err)
@@ -60,9 +61,11 @@ func (c *Chain) write(s *segment, b []byte, lastOffset, maxTimestamp, offsetOfMa
 	defer guard(h, setPanicOnFault(true), &err)
 	_, position := s.end()
 	n := int64(len(b))
-	if entries := s.entriesFor(n, int64(c.cfg.IndexIntervalBytes)); entries > 0 {
+	if entries := s.entriesFor(b, int64(c.cfg.IndexIntervalBytes)); entries > 0 {
 		off, tim := h.indexes()
-		if err := reserve(off, tim, entries); err != nil {
+		// Into an empty segment an append goes whatever its index can hold: noteBatch then
+		// leaves entries out, and lookups scan a little longer.
+		if err := reserve(off, tim, max(0, min(entries, off.Room(), tim.Room()-1))); err != nil {
 			return err
 		}
 	}
@@ -85,10 +88,15 @@ func (c *Chain) write(s *segment, b []byte, lastOffset, maxTimestamp, offsetOfMa
 	return nil
 }
 
-// entriesFor is how many index entries an append of n bytes may make at most.
-func (s *segment) entriesFor(n, interval int64) int {
+// entriesFor is how many index entries an append of b may make at most: one for a batch,
+// and one for each interval when there are many.
+func (s *segment) entriesFor(b []byte, interval int64) int {
+	n := int64(len(b))
 	if s.sinceIndex+n <= interval {
 		return 0
+	}
+	if size, err := record.Peek(b); err == nil && size == len(b) {
+		return 1
 	}
 	return 1 + int(n/max(interval, record.HeaderBytes))
 }
@@ -130,8 +138,8 @@ func (c *Chain) noteBatch(s *segment, h *files, position, n, lastOffset, maxTime
 	if maxTimestamp > s.maxTimestamp {
 		s.maxTimestamp, s.maxTimestampAt = maxTimestamp, offsetOfMaxTimestamp
 	}
-	if s.sinceIndex > int64(c.cfg.IndexIntervalBytes) {
-		off, tim := h.indexes()
+	off, tim := h.indexes()
+	if s.sinceIndex > int64(c.cfg.IndexIntervalBytes) && off.Room() > 0 && tim.Room() > 1 {
 		if err := off.Append(lastOffset, position); err != nil {
 			return err
 		}

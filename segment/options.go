@@ -49,6 +49,9 @@ type Config struct {
 type Recovery struct {
 	Clean bool  // the last stop was clean: the sizes of all files are trusted
 	Point int64 // everything below this offset was synced: segments that lie below it are trusted
+	// Contiguous says that the log was never compacted: where offsets are missing between
+	// two segments at or above Point, a power cut took them, and the log ends there.
+	Contiguous bool
 	// Visit gets every valid batch of the scanned segments, in order. The batch is valid
 	// for the call only. nil: not called.
 	Visit func(b record.Batch) error

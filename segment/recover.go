@@ -60,8 +60,8 @@ func (c *Chain) openTail(s *segment) (ok bool, err error) {
 	_, size := s.end()
 	if !s.exists || size == 0 {
 		s.maxTimestamp, s.firstTimestamp = -1, -1
-		s.synced = size
-		return !s.exists || size == 0, c.emptyIndexes(s)
+		s.offCount, s.timCount, s.synced = 0, 0, size
+		return true, nil
 	}
 	s.publish(s.base+maxPosition+1, size) // any offset, until the end is known
 	off, tim, err := s.openIndexes()
@@ -92,7 +92,7 @@ func (c *Chain) openTail(s *segment) (ok bool, err error) {
 	if err := refuseOldMagic(f, size); err != nil {
 		return false, err
 	}
-	sc := scanner{s: s, r: reader{f: f, pos: start, limit: size}, next: s.base}
+	sc := scanner{s: s, r: reader{f: f, pos: start, limit: size}, next: s.base, crc: true}
 	for sc.step() {
 	}
 	if sc.err != nil {
@@ -108,12 +108,6 @@ func (c *Chain) openTail(s *segment) (ok bool, err error) {
 	return true, nil
 }
 
-// emptyIndexes makes the indexes of an empty segment count nothing.
-func (c *Chain) emptyIndexes(s *segment) error {
-	s.offCount, s.timCount = 0, 0
-	return nil
-}
-
 // scanFrom scans the segments from number first on, cuts the log at the first batch that
 // cannot stand, removes what lies behind and rebuilds the indexes.
 func (c *Chain) scanFrom(first int, r Recovery, res *RecoveryResult) error {
@@ -126,94 +120,106 @@ func (c *Chain) scanFrom(first int, r Recovery, res *RecoveryResult) error {
 	next := list[first].base
 	for i := first; i < len(list); i++ {
 		s := list[i]
-		if s.base < next {
-			return c.dropFrom(i, list, res)
+		lost := r.Contiguous && s.base > next && s.base > r.Point
+		if s.base < next || lost {
+			return c.dropFrom(i, res)
 		}
-		var progress func(int64)
-		if r.Progress != nil {
-			progress = func(n int64) { r.Progress(done+n, total) }
+		progress := func(n int64) {
+			if r.Progress != nil {
+				r.Progress(done+n, total)
+			}
 		}
-		end, cut, err := c.scanSegment(s, i < len(list)-1, r.Visit, progress, res)
+		_, size := s.end()
+		cut, err := c.scanSegment(i, r.Visit, progress, res)
 		if err != nil {
 			return err
 		}
-		_, size := s.end()
-		done += size + cut
-		if r.Progress != nil {
-			r.Progress(done, total)
+		done += size
+		progress(0)
+		if cut {
+			return nil
 		}
-		next = end
-		if cut > 0 && i < len(list)-1 {
-			return c.dropFrom(i+1, list, res)
+		if next, _ = s.end(); i < len(list)-1 {
+			s.sealed.Store(true)
 		}
 	}
 	return nil
 }
 
-// dropFrom removes the segments from number i on: they lie behind a cut.
-func (c *Chain) dropFrom(i int, list []*segment, res *RecoveryResult) error {
-	for _, s := range list[i:] {
-		_, size := s.end()
+// dropFrom removes the segments from number i on, which lie behind a cut, the last first:
+// a crash in between leaves no hole.
+func (c *Chain) dropFrom(i int, res *RecoveryResult) error {
+	list := c.segments()
+	for j := len(list) - 1; j >= i; j-- {
+		_, size := list[j].end()
 		res.TruncatedBytes += size
 		res.RemovedSegments++
-		if err := c.remove(s); err != nil {
+		if err := c.remove(list[j]); err != nil {
+			return err
+		}
+		if err := c.o.FS.SyncDir(c.o.Dir); err != nil {
 			return err
 		}
 	}
-	last := list[i-1]
-	last.sealed.Store(false)
+	list[i-1].sealed.Store(false)
 	c.setList(append([]*segment(nil), list[:i]...))
-	return c.o.FS.SyncDir(c.o.Dir)
+	return nil
 }
 
-// scanSegment scans one segment by CRC, cuts its file at the end of its last good batch
-// and writes its indexes anew. It returns the next offset and how much was cut off.
-func (c *Chain) scanSegment(s *segment, sealed bool, visit func(record.Batch) error, progress func(int64), res *RecoveryResult) (next, cut int64, err error) {
+// scanSegment scans segment number i by CRC, writes its indexes anew and, if it ends
+// before its file does, cuts the file there and removes the segments behind.
+func (c *Chain) scanSegment(i int, visit func(record.Batch) error, progress func(int64), res *RecoveryResult) (cut bool, err error) {
+	s := c.segments()[i]
+	s.maxTimestamp, s.maxTimestampAt, s.firstTimestamp = -1, s.base, -1
 	_, size := s.end()
 	if !s.exists {
-		s.maxTimestamp, s.firstTimestamp = -1, -1
-		return s.base, 0, nil
+		return false, nil
 	}
 	f, err := c.o.FS.OpenFile(s.name(logSuffix), os.O_RDWR, 0)
 	if err != nil {
-		return 0, 0, err
+		return false, err
 	}
 	defer f.Close()
-	s.maxTimestamp, s.maxTimestampAt, s.firstTimestamp = -1, s.base, -1
 	if err := refuseOldMagic(f, size); err != nil {
-		return 0, 0, err
+		return false, err
 	}
 	build := indexBuilder{base: s.base, interval: int64(c.cfg.IndexIntervalBytes), maxBytes: c.cfg.IndexMaxBytes}
 	sc := scanner{s: s, r: reader{f: f, limit: size}, next: s.base, crc: true, build: &build, visit: visit}
 	for shown := int64(0); sc.step(); {
-		if progress != nil && sc.r.pos-shown >= progressBytes {
+		if sc.r.pos-shown >= progressBytes {
 			shown = sc.r.pos
 			progress(shown)
 		}
 	}
 	res.ScannedBytes += sc.r.pos
 	if sc.err != nil {
-		return 0, 0, sc.err
+		return false, sc.err
 	}
-	end := sc.r.pos
-	cut = size - end
-	res.TruncatedBytes += cut
-	if cut > 0 && !seededbug.On(seededbug.TornBatchServed) {
+	next, end := sc.next, sc.r.pos
+	if end < size && seededbug.On(seededbug.TornBatchServed) {
+		next, end = next+1, size
+	}
+	if cut = end < size; cut {
+		res.TruncatedBytes += size - end
+		if err := c.dropFrom(i+1, res); err != nil {
+			return false, err
+		}
 		if err := f.Truncate(end); err != nil {
-			return 0, 0, err
+			return false, err
 		}
 	}
+	// What was read may be in the page cache only.
 	if err := f.SyncData(); err != nil {
-		return 0, 0, err
+		return false, err
 	}
 	build.finish(s.maxTimestamp, s.maxTimestampAt)
-	s.publish(sc.next, end)
+	s.publish(next, end)
 	s.synced = end
-	if err := s.truncateTxns(sc.next); err != nil {
-		return 0, 0, err
+	if err := s.truncateTxns(next); err != nil {
+		return false, err
 	}
 	res.RebuiltIndexes++
-	return sc.next, cut, s.storeIndexes(&build)
+	return cut, s.storeIndexes(&build)
 }
 
 const progressBytes = 16 << 20
@@ -223,7 +229,7 @@ type scanner struct {
 	s     *segment
 	r     reader
 	next  int64 // smallest offset that the next batch may start at
-	crc   bool
+	crc   bool  // check it
 	build *indexBuilder
 	visit func(record.Batch) error
 	err   error // not about the bytes: reading or visiting failed
@@ -264,7 +270,7 @@ func (sc *scanner) good(b record.Batch) bool {
 	if b.BaseOffset() < sc.next || b.LastOffset() < b.BaseOffset() || b.LastOffset()-sc.s.base > maxPosition {
 		return false
 	}
-	return b.CheckCRC() == nil || seededbug.On(seededbug.RecoverWithoutCRC)
+	return !sc.crc || b.CheckCRC() == nil || seededbug.On(seededbug.RecoverWithoutCRC)
 }
 
 // refuseOldMagic returns record.ErrUnsupportedMagic when the file starts with a whole

@@ -11,7 +11,7 @@ import (
 )
 
 // mustRoll decides as Kafka's LogSegment.shouldRoll does.
-func (c *Chain) mustRoll(s *segment, n, lastOffset, maxTimestamp int64) bool {
+func (c *Chain) mustRoll(s *segment, b []byte, lastOffset, maxTimestamp int64) bool {
 	_, position := s.end()
 	if !index.Fits(s.base, lastOffset) {
 		return true
@@ -19,16 +19,16 @@ func (c *Chain) mustRoll(s *segment, n, lastOffset, maxTimestamp int64) bool {
 	if position == 0 {
 		return false
 	}
-	if position+n > min(c.cfg.SegmentBytes, maxPosition) || c.indexFull(s, n) {
+	if position+int64(len(b)) > min(c.cfg.SegmentBytes, maxPosition) || c.indexFull(s, b) {
 		return true
 	}
 	return c.waitedMs(s, maxTimestamp) > c.cfg.SegmentMs-s.jitterMs
 }
 
-// indexFull tells whether the entries of an append of n bytes may not fit. The time
+// indexFull tells whether the entries of an append of b may not fit. The time
 // index keeps a slot for the entry that a roll adds.
-func (c *Chain) indexFull(s *segment, n int64) bool {
-	entries := max(1, s.entriesFor(n, int64(c.cfg.IndexIntervalBytes)))
+func (c *Chain) indexFull(s *segment, b []byte) bool {
+	entries := max(1, s.entriesFor(b, int64(c.cfg.IndexIntervalBytes)))
 	off, tim := s.offCount, s.timCount
 	if h := s.files.Load(); h != nil && h.writer {
 		o, t := h.indexes()
@@ -66,7 +66,16 @@ func (c *Chain) Roll() error {
 	if _, err := c.roll(next, next); err != nil {
 		return c.refuse(err)
 	}
+	c.rolled()
 	return nil
+}
+
+// rolled tells the caller that a segment is about to be filled. A truncation that makes a
+// segment does not: what the caller knows then is not yet cut.
+func (c *Chain) rolled() {
+	if c.o.OnRoll != nil {
+		c.o.OnRoll(c.ActiveBase())
+	}
 }
 
 // roll makes a new segment at the log's end, or, when lastOffset is too far from it for an
@@ -85,9 +94,6 @@ func (c *Chain) roll(first, lastOffset int64) (*segment, error) {
 	s := c.newSegment(base)
 	if err := c.createFiles(s); err != nil {
 		return nil, err
-	}
-	if c.o.OnRoll != nil {
-		c.o.OnRoll(base)
 	}
 	list := c.segments()
 	if position == 0 {

@@ -93,10 +93,8 @@ func (c *Chain) shorten(s *segment, kept, above []*segment, next, at int64) erro
 	pinned := s.pins.Load() > 0
 	c.truncations.Add(1)
 	c.setList(kept)
-	for _, r := range above {
-		if err := c.remove(r); err != nil {
-			return err
-		}
+	if err := c.removeAll(above); err != nil {
+		return err
 	}
 	off, tim := h.indexes()
 	err = errors.Join(off.TruncateTo(next), tim.TruncateTo(next), h.log.Truncate(at), off.Trim(), tim.Trim())
@@ -159,10 +157,8 @@ func (c *Chain) TruncateFullyAndStartAt(offset int64) error {
 }
 
 func (c *Chain) restartAt(offset int64) error {
-	for _, s := range c.segments() {
-		if err := c.remove(s); err != nil {
-			return err
-		}
+	if err := c.removeAll(c.segments()); err != nil {
+		return err
 	}
 	s := c.newSegment(offset)
 	if _, err := s.openWrite(); err != nil {
@@ -172,6 +168,23 @@ func (c *Chain) restartAt(offset int64) error {
 	c.setList([]*segment{s})
 	c.synced.Store(offset)
 	return c.o.FS.SyncDir(c.o.Dir)
+}
+
+// removeAll removes segments from the end of the log, the last first and each durably: a
+// crash in between leaves no hole.
+func (c *Chain) removeAll(list []*segment) error {
+	for i := len(list) - 1; i >= 0; i-- {
+		if !list[i].exists {
+			continue
+		}
+		if err := c.remove(list[i]); err != nil {
+			return err
+		}
+		if err := c.o.FS.SyncDir(c.o.Dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // DropHead removes the segments whose records all lie below before, never the active one.
