@@ -60,6 +60,11 @@ func (c *Chain) write(s *segment, b []byte, lastOffset, maxTimestamp, offsetOfMa
 	}
 	defer guard(h, setPanicOnFault(true), &err)
 	_, position := s.end()
+	if position == 0 && !s.nameSynced && len(c.segments()) == 1 {
+		if err := c.syncFirstName(s); err != nil {
+			return err
+		}
+	}
 	n := int64(len(b))
 	if entries := s.entriesFor(b, int64(c.cfg.IndexIntervalBytes)); entries > 0 {
 		off, tim := h.indexes()
@@ -85,6 +90,17 @@ func (c *Chain) write(s *segment, b []byte, lastOffset, maxTimestamp, offsetOfMa
 	}
 	s.publish(lastOffset+1, position+n)
 	c.prepareAhead(position + n)
+	return nil
+}
+
+// syncFirstName makes the name of a log's only segment durable before anything is in it:
+// later segments could otherwise survive a power cut that takes the first one, and where a
+// log starts is told by its first file.
+func (c *Chain) syncFirstName(s *segment) error {
+	if err := c.o.FS.SyncDir(c.o.Dir); err != nil {
+		return err
+	}
+	s.nameSynced = true
 	return nil
 }
 

@@ -85,7 +85,7 @@ func (c *Chain) load() error {
 		} else {
 			s.publish(list[i+1].base, size)
 		}
-		s.synced = size
+		s.synced, s.sealSynced = size, true
 		s.sealed.Store(true)
 	}
 	c.setList(list)

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -24,6 +25,9 @@ func (c *Chain) recover(r Recovery, res *RecoveryResult) error {
 		return c.scanFrom(len(list)-1, r, res)
 	}
 	first := max(0, floor(list, r.Point))
+	if first > 0 && list[first].base == r.Point {
+		first-- // its records were synced, but maybe before it was sealed
+	}
 	for _, s := range list[:first] {
 		if err := c.checkIndexes(s, res); err != nil {
 			return err
@@ -199,10 +203,15 @@ func (c *Chain) scanSegment(i int, visit func(record.Batch) error, progress func
 	if end < size && seededbug.On(seededbug.TornBatchServed) {
 		next, end = next+1, size
 	}
-	if cut = end < size; cut {
+	if end < size {
 		res.TruncatedBytes += size - end
-		if err := c.dropFrom(i+1, res); err != nil {
+		if cut, err = c.cutsHere(i, f, next, end, size); err != nil {
 			return false, err
+		}
+		if cut {
+			if err := c.dropFrom(i+1, res); err != nil {
+				return false, err
+			}
 		}
 		if err := f.Truncate(end); err != nil {
 			return false, err
@@ -214,12 +223,33 @@ func (c *Chain) scanSegment(i int, visit func(record.Batch) error, progress func
 	}
 	build.finish(s.maxTimestamp, s.maxTimestampAt)
 	s.publish(next, end)
-	s.synced = end
+	s.synced, s.sealSynced = end, false
 	if err := s.truncateTxns(next); err != nil {
 		return false, err
 	}
 	res.RebuiltIndexes++
 	return cut, s.storeIndexes(&build)
+}
+
+// cutsHere tells whether the log ends with segment number i, whose records end at (next,
+// end) before its file does. It goes on when what is left of the file is space that was
+// taken and not given back, all zeros, and the next segment starts where this one ends.
+func (c *Chain) cutsHere(i int, f io.ReaderAt, next, end, size int64) (bool, error) {
+	list := c.segments()
+	if i == len(list)-1 || list[i+1].base != next {
+		return true, nil
+	}
+	buf := make([]byte, min(size-end, scanBytes))
+	for ; end < size; end += int64(len(buf)) {
+		buf = buf[:min(size-end, int64(len(buf)))]
+		if err := readFull(f, buf, end); err != nil {
+			return false, err
+		}
+		if len(bytes.Trim(buf, "\x00")) > 0 {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 const progressBytes = 16 << 20

@@ -46,7 +46,7 @@ type segment struct {
 	stepBytes  int64
 	synced     int64 // position up to which the file is durable
 	nameSynced bool  // the folder was synced since the file was made
-	trimmed    bool  // sealed: cut to its position
+	sealSynced bool  // sealed: that cut, and the indexes, are durable
 	exists     bool  // its .log is on disk
 }
 

@@ -48,7 +48,7 @@ func (c *Chain) syncLocked() (int64, error) {
 		return c.synced.Load(), c.poison(err)
 	}
 	for _, d := range work {
-		d.s.synced, d.s.nameSynced = d.to, true
+		d.s.synced, d.s.nameSynced, d.s.sealSynced = d.to, true, d.sealed
 	}
 	c.synced.Store(max(upTo, c.synced.Load()))
 	return upTo, nil
@@ -60,7 +60,8 @@ func (c *Chain) collectDirty() ([]dirty, error) {
 	list := c.segments()
 	for i, s := range list {
 		_, position := s.end()
-		if s.synced == position && s.nameSynced {
+		sealed := i < len(list)-1
+		if s.synced == position && s.nameSynced && (s.sealSynced || !sealed) {
 			continue
 		}
 		if position == 0 && s.files.Load() == nil && !s.exists {
@@ -73,7 +74,7 @@ func (c *Chain) collectDirty() ([]dirty, error) {
 			}
 			return nil, err
 		}
-		work = append(work, dirty{s: s, h: h, sealed: i < len(list)-1, from: s.synced, to: position, newName: !s.nameSynced})
+		work = append(work, dirty{s: s, h: h, sealed: sealed, from: s.synced, to: position, newName: !s.nameSynced})
 	}
 	return work, nil
 }
@@ -95,7 +96,7 @@ func (c *Chain) syncAll(work []dirty) error {
 // sync makes one segment durable. The indexes of a sealed segment are synced with it: once
 // the recovery point has passed it, they are trusted after a sanity check.
 func (d dirty) sync() error {
-	if !d.sealed && d.h.mapping != nil {
+	if !d.sealed && d.h.mapping != nil && d.to <= int64(len(d.h.mem)) {
 		// SyncData would write all that was populated ahead, as zeros; a range syncs what
 		// came by WriteAt as well.
 		return d.h.mapping.Sync(d.from, d.to-d.from)

@@ -79,6 +79,7 @@ func (s *segment) unseal(h *files) error {
 	defer s.openMu.Unlock()
 	s.offCount, s.timCount = off.Count(), tim.Count()
 	s.sealed.Store(false)
+	s.sealSynced = false
 	return nil
 }
 
@@ -104,7 +105,7 @@ func (c *Chain) shorten(s *segment, kept, above []*segment, next, at int64) erro
 	if err := s.truncateTxns(next); err != nil {
 		return err
 	}
-	s.synced = min(s.synced, at)
+	s.synced, s.sealSynced = min(s.synced, at), false
 	s.sinceIndex = 0
 	s.drop()
 	c.synced.Store(min(c.synced.Load(), next))
@@ -203,6 +204,13 @@ func (c *Chain) DropHead(before int64) ([]Info, error) {
 	}
 	if n == 0 {
 		return nil, nil
+	}
+	if !list[n].nameSynced {
+		// Else a power cut could take all names, and the log would start at 0 again.
+		if err := c.o.FS.SyncDir(c.o.Dir); err != nil {
+			return nil, c.poison(err)
+		}
+		list[n].nameSynced = true
 	}
 	var dropped []Info
 	for i, s := range list[:n] {
