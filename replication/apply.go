@@ -1,0 +1,207 @@
+package replication
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/metadata"
+)
+
+const (
+	// creators is how many logs are made at a time: making one waits for the disk.
+	creators = 8
+	// retryAfter is when a partition that could not be made is tried again.
+	retryAfter = time.Second
+)
+
+// apply makes the partitions what the image says. Topics that did not change since the last
+// image are left alone, unless all is set.
+func (m *Manager) apply(image *metadata.Image, all bool) {
+	old := m.table.Load()
+	next := &table{topics: make(map[string]*localTopic, len(image.Topics()))}
+	var jobs []job
+	failed := false
+	for _, t := range image.Topics() {
+		have := old.topics[t.Name]
+		if have != nil && have.id != t.ID {
+			have = nil // deleted and made again: the old one goes below
+		}
+		if have != nil && !all && !m.changedSince(image, t) {
+			next.topics[t.Name] = have
+			continue
+		}
+		local := &localTopic{id: t.ID, parts: make([]slot, len(t.Partitions))}
+		next.topics[t.Name] = local
+		jobs = m.plan(jobs, image, t, have, local)
+	}
+	m.discard(old, next)
+	m.run(jobs)
+	m.table.Store(next)
+	for _, j := range jobs {
+		failed = failed || j.slot.err != nil && !errors.Is(j.slot.err, ErrNotLeader)
+	}
+	if failed {
+		m.retryLater()
+	}
+	if m.current == nil {
+		m.reportStrays(image)
+	}
+}
+
+// changedSince tells whether a topic or its settings differ from the image before.
+func (m *Manager) changedSince(image *metadata.Image, t *metadata.Topic) bool {
+	if m.current == nil {
+		return true
+	}
+	before, ok := m.current.Topic(t.Name)
+	return !ok || before != t || !sameMap(m.current.TopicConfig(t.Name), image.TopicConfig(t.Name))
+}
+
+// sameMap compares by identity: an image shares what did not change with the one before.
+func sameMap(a, b map[string]string) bool {
+	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
+}
+
+// job brings one partition to what its topic says.
+type job struct {
+	topic     *metadata.Topic
+	partition *metadata.Partition
+	config    *TopicConfig
+	have      *Partition // nil: its log must be found or made
+	slot      *slot
+}
+
+func (m *Manager) plan(jobs []job, image *metadata.Image, t *metadata.Topic, have, local *localTopic) []job {
+	config := m.o.TopicConfig(image.TopicConfig(t.Name))
+	for i := range t.Partitions {
+		p := &t.Partitions[i]
+		var before *Partition
+		if have != nil && i < len(have.parts) {
+			before = have.parts[i].partition
+		}
+		if !slices.Contains(p.Replicas, m.o.BrokerID) {
+			local.parts[i].err = ErrNotLeader
+			continue
+		}
+		jobs = append(jobs, job{topic: t, partition: p, config: &config, have: before, slot: &local.parts[i]})
+	}
+	return jobs
+}
+
+// run does the jobs, those that make logs a few at a time.
+func (m *Manager) run(jobs []job) {
+	var wg sync.WaitGroup
+	next := make(chan *job)
+	for range min(creators, len(jobs)) {
+		wg.Go(func() {
+			for j := range next {
+				m.do(j)
+			}
+		})
+	}
+	for i := range jobs {
+		next <- &jobs[i]
+	}
+	close(next)
+	wg.Wait()
+}
+
+// do finds or makes a partition and tells it its role.
+func (m *Manager) do(j *job) {
+	p := j.have
+	if p == nil {
+		tp := engine.TopicPartition{Topic: j.topic.Name, Partition: j.partition.Index}
+		log, err := m.open(tp, j.topic.ID, j.config.Log)
+		if err != nil {
+			m.o.Log.Error("partition is offline", "partition", tp.String(), "err", err)
+			j.slot.err = &OfflineError{Err: err}
+			return
+		}
+		p = newPartition(j.topic.Name, j.partition.Index, j.topic.ID, log, m.wheel, m.o.BrokerID)
+	} else {
+		p.log.SetConfig(j.config.Log)
+	}
+	j.slot.partition = p
+	c := &j.config.Log
+	err := p.follow(j.partition, settings{
+		minInSync: j.config.MinInSyncReplicas, durable: c.FlushMessages == 1, compactOnly: c.CleanupCompact && !c.CleanupDelete,
+	})
+	if err != nil {
+		m.o.Log.Error("partition cannot be led", "partition", p.log.TopicPartition().String(), "err", err)
+	}
+}
+
+// open finds the log of a partition on disk, or makes it. A folder of the same name that
+// belongs to another topic id is the log of a topic that was deleted while this broker did
+// not run: only one topic has the name, and it has this id. It makes room.
+func (m *Manager) open(tp engine.TopicPartition, id metadata.TopicID, config engine.Config) (*engine.Log, error) {
+	log, err := m.o.Store.Create(tp, id, config)
+	if !errors.Is(err, engine.ErrExists) {
+		return log, err
+	}
+	stale, ok := m.o.Store.Get(tp)
+	if !ok {
+		return nil, err
+	}
+	m.o.Log.Warn("log of a deleted topic makes room for the new one of its name",
+		"partition", tp.String(), "deletedId", metadata.IDString(stale.TopicID()), "id", metadata.IDString(id), "dir", stale.Dir())
+	if err := m.o.Store.Delete(tp); err != nil {
+		return nil, err
+	}
+	return m.o.Store.Create(tp, id, config)
+}
+
+// discard ends partitions that the next table does not have, and deletes their logs. They
+// are gone for the handlers first.
+func (m *Manager) discard(old, next *table) {
+	var gone []*Partition
+	without := &table{topics: make(map[string]*localTopic, len(old.topics))}
+	for name, t := range old.topics {
+		kept := next.topics[name]
+		if kept == t {
+			without.topics[name] = t
+			continue
+		}
+		same := kept != nil && kept.id == t.id
+		local := &localTopic{id: t.id, parts: slices.Clone(t.parts)}
+		for i := range local.parts {
+			p := local.parts[i].partition
+			if p == nil || same && i < len(kept.parts) && kept.parts[i].err == nil {
+				continue
+			}
+			gone = append(gone, p)
+			local.parts[i] = slot{err: ErrNotLeader}
+		}
+		if same {
+			without.topics[name] = local
+		}
+	}
+	if len(gone) == 0 {
+		return
+	}
+	m.table.Store(without)
+	for _, p := range gone {
+		p.remove(ErrUnknownTopicOrPartition)
+		if err := m.o.Store.Delete(p.log.TopicPartition()); err != nil {
+			m.o.Log.Error("log of a deleted partition could not be removed", "partition", p.log.TopicPartition().String(), "err", err)
+		}
+	}
+}
+
+// retryLater applies everything once more: a full disk may have room again.
+func (m *Manager) retryLater() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
+	if m.retry == nil {
+		m.retry = m.o.Clock.AfterFunc(retryAfter, m.Reconfigure)
+		return
+	}
+	m.retry.Reset(retryAfter)
+}
