@@ -56,7 +56,8 @@ func OpenOffset(fs vfs.FS, name string, base, logBytes int64) (*Offset, error) {
 // HeapOffset serves entries from memory: a rebuilt index that a full disk cannot store.
 func HeapOffset(name string, base int64, entries []byte) *Offset {
 	x := &Offset{base: base}
-	x.t.name, x.t.entryBytes, x.t.mem = name, OffsetEntryBytes, entries
+	x.t.name, x.t.entryBytes = name, OffsetEntryBytes
+	x.t.live.Store(&entries)
 	x.t.count.Store(int64(len(entries) / OffsetEntryBytes))
 	return x
 }

@@ -18,22 +18,28 @@ const (
 	blockBytes     = 4 << 10
 )
 
-// table is what the offset and the time index share: a file of fixed-size entries.
-// Exactly one of its backings is set: a mapping (being written), a file (pread), or heap
-// bytes alone (an index that could not be stored because the disk is full).
+// table is what the offset and the time index share: a file of fixed-size entries. It is
+// backed by a mapping (being written), by a file (pread), by heap bytes (an index that
+// could not be stored because the disk is full), or by its name alone: prepared for
+// writing, but not written to yet.
 type table struct {
 	name       string
 	entryBytes int
 	maxEntries int
 
-	fs        vfs.FS
-	file      vfs.File
+	fs   vfs.FS
+	file vfs.File               // opened for reading
+	live atomic.Pointer[[]byte] // the mapping's bytes, or heap bytes; nil: read the file
+
+	// The writer's.
+	written   vfs.File
 	mapping   vfs.Mapping
-	mem       []byte // the mapping's, or heap bytes; nil when read by pread
-	allocated int64  // bytes of the file that may be touched through mem
+	mem       []byte
+	allocated int64 // bytes of the file that may be touched through mem
 	step      int64
-	count     atomic.Int64 // published entries
-	top       []byte       // of a verified file: the first entry of each block
+
+	count atomic.Int64 // published entries
+	top   []byte       // of a verified file: the first entry of each block
 }
 
 // create prepares an index for writing that holds count entries already. Nothing is
@@ -115,7 +121,7 @@ func (t *table) reserve(n int) error {
 	}
 	t.step = min(max(t.step*2, firstStepBytes), maxStepBytes)
 	grown := min(max(t.allocated+t.step, need), limit)
-	if err := t.file.Allocate(t.allocated, grown-t.allocated); err != nil {
+	if err := t.written.Allocate(t.allocated, grown-t.allocated); err != nil {
 		return err
 	}
 	if err := t.mapping.Populate(t.allocated, grown-t.allocated); err != nil {
@@ -149,7 +155,8 @@ func (t *table) mapForWriting(limit int64) error {
 			return err
 		}
 	}
-	t.file, t.mapping, t.mem, t.allocated = f, m, m.Bytes(), size
+	t.written, t.mapping, t.mem, t.allocated = f, m, m.Bytes(), size
+	t.live.Store(&t.mem)
 	return nil
 }
 
@@ -171,10 +178,11 @@ func (t *table) find(k kind, target int64, entry []byte) (int, error) {
 	if n == 0 {
 		return -1, nil
 	}
-	if t.mem != nil {
-		i := search(t.mem, n, k, target)
+	if live := t.live.Load(); live != nil {
+		mem := *live
+		i := search(mem, n, k, target)
 		if i >= 0 {
-			copy(entry, t.mem[i*t.entryBytes:])
+			copy(entry, mem[i*t.entryBytes:])
 		}
 		return i, nil
 	}
@@ -261,8 +269,8 @@ func (t *table) at(i int, entry []byte) error {
 	if i < 0 || i >= int(t.count.Load()) {
 		return fmt.Errorf("entry %d of %d in %s", i, t.count.Load(), t.name)
 	}
-	if t.mem != nil {
-		copy(entry, t.mem[i*t.entryBytes:(i+1)*t.entryBytes])
+	if live := t.live.Load(); live != nil {
+		copy(entry, (*live)[i*t.entryBytes:(i+1)*t.entryBytes])
 		return nil
 	}
 	f := t.file
@@ -311,7 +319,7 @@ func (t *table) trim() error {
 		return nil
 	}
 	size := t.count.Load() * int64(t.entryBytes)
-	if err := t.file.Truncate(size); err != nil {
+	if err := t.written.Truncate(size); err != nil {
 		return err
 	}
 	t.allocated = size
@@ -320,10 +328,10 @@ func (t *table) trim() error {
 
 // sync makes the entries durable.
 func (t *table) sync() error {
-	if t.file == nil {
+	if t.written == nil {
 		return nil
 	}
-	return t.file.SyncData()
+	return t.written.SyncData()
 }
 
 func (t *table) close() error {
@@ -331,10 +339,13 @@ func (t *table) close() error {
 	if t.mapping != nil {
 		errs = append(errs, t.mapping.Close())
 	}
-	if t.file != nil {
-		errs = append(errs, t.file.Close())
+	for _, f := range []vfs.File{t.written, t.file} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
 	}
-	t.mapping, t.file, t.mem = nil, nil, nil
+	t.mapping, t.written, t.file, t.mem = nil, nil, nil, nil
+	t.live.Store(nil)
 	return errors.Join(errs...)
 }
 

@@ -57,7 +57,8 @@ func OpenTime(fs vfs.FS, name string, base, next int64) (*Time, error) {
 // HeapTime serves entries from memory, see HeapOffset.
 func HeapTime(name string, base int64, entries []byte) *Time {
 	x := &Time{base: base}
-	x.t.name, x.t.entryBytes, x.t.mem = name, TimeEntryBytes, entries
+	x.t.name, x.t.entryBytes = name, TimeEntryBytes
+	x.t.live.Store(&entries)
 	x.t.count.Store(int64(len(entries) / TimeEntryBytes))
 	return x
 }

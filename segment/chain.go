@@ -134,21 +134,28 @@ func (c *Chain) releaseAll() error {
 		c.prepared = nil
 	}
 	for _, s := range c.segments() {
-		if h := s.files.Load(); h != nil && h.writer {
-			errs = append(errs, s.trimWriter(h))
-		}
+		errs = append(errs, s.trimWriter(false))
 		s.drop()
 	}
 	return errors.Join(errs...)
 }
 
-// trimWriter cuts the files of a segment that is open for appends to their ends.
-func (s *segment) trimWriter(h *files) error {
+// trimWriter cuts the files of a segment that is open for appends to their ends, and syncs
+// them if asked to.
+func (s *segment) trimWriter(sync bool) error {
 	s.openMu.Lock()
 	defer s.openMu.Unlock()
+	h := s.files.Load()
+	if h == nil || !h.writer {
+		return nil
+	}
 	_, position := s.end()
 	off, tim := h.indexes()
-	return errors.Join(h.log.Truncate(position), off.Trim(), tim.Trim())
+	err := errors.Join(h.log.Truncate(position), off.Trim(), tim.Trim())
+	if err != nil || !sync {
+		return err
+	}
+	return errors.Join(h.log.SyncData(), off.Sync(), tim.Sync())
 }
 
 // Close stops the log cleanly: everything is synced and trimmed.
@@ -173,17 +180,12 @@ func (c *Chain) Close() error {
 // closeClean writes the active segment's last time entry, as Kafka does, trims and syncs.
 func (c *Chain) closeClean() error {
 	s := c.active()
-	h := s.files.Load()
-	if h == nil || !h.writer {
-		return c.releaseAll()
+	if h := s.files.Load(); h != nil && h.writer {
+		if err := errors.Join(c.finishTimeIndex(s), s.trimWriter(true)); err != nil {
+			return err
+		}
 	}
-	off, tim := h.indexes()
-	var errs []error
-	if s.maxTimestamp >= 0 {
-		errs = append(errs, tim.MaybeAppend(s.maxTimestamp, s.maxTimestampAt))
-	}
-	errs = append(errs, s.trimWriter(h), h.log.SyncData(), off.Sync(), tim.Sync())
-	return errors.Join(append(errs, c.releaseAll())...)
+	return c.releaseAll()
 }
 
 // Kill drops everything as a crash would: nothing is trimmed or synced.

@@ -101,8 +101,20 @@ func (h *history) work(t *testing.T, rng *randv2.Rand, values *rand.Rand, disk *
 		must(t, h.c.Idle())
 	case n < 94:
 		disk.Writeback(rng, 50)
-	case n < 97:
+	case n < 96:
 		h.truncate(t, rng)
+	case n < 97:
+		at := h.next() + int64(rng.IntN(3))
+		must(t, h.c.TruncateFullyAndStartAt(at))
+		h.batches, h.floor, h.synced = nil, at, at
+	case n < 98:
+		_, err := h.c.DropHead(h.synced)
+		must(t, err)
+		h.floor = h.c.StartOffset()
+		for len(h.batches) > 0 && h.batches[0].BaseOffset() < h.floor {
+			h.batches = h.batches[1:]
+		}
+		must(t, h.c.RemoveDeleted(h.c.o.Clock.Now()))
 	default:
 		must(t, h.c.Close())
 		again, _, err := Open(h.c.o, h.c.cfg, Recovery{Clean: true})
@@ -128,7 +140,10 @@ func (h *history) truncate(t *testing.T, rng *randv2.Rand) {
 func (h *history) judge(t *testing.T, seed uint64, c *Chain) {
 	t.Helper()
 	i := 0
-	err := c.Scan(c.StartOffset(), func(b record.Batch, _, _ int64) error {
+	if c.StartOffset() > h.floor {
+		t.Fatalf("seed %d: the log starts at %d, want %d or before", seed, c.StartOffset(), h.floor)
+	}
+	err := c.Scan(h.floor, func(b record.Batch, _, _ int64) error {
 		if i >= len(h.batches) || !bytes.Equal(b, h.batches[i]) {
 			t.Fatalf("seed %d: batch %d at offset %d is not what was appended", seed, i, b.BaseOffset())
 		}

@@ -158,7 +158,7 @@ func (c *Chain) dropFrom(i int, res *RecoveryResult) error {
 		_, size := list[j].end()
 		res.TruncatedBytes += size
 		res.RemovedSegments++
-		if err := c.remove(list[j]); err != nil {
+		if err := c.remove(list[j], true); err != nil {
 			return err
 		}
 		if err := c.o.FS.SyncDir(c.o.Dir); err != nil {

@@ -99,7 +99,7 @@ func (c *Chain) roll(first, lastOffset int64) (*segment, error) {
 	if position == 0 {
 		// The old one holds nothing: it goes.
 		list = list[:len(list)-1]
-		if err := c.remove(old); err != nil {
+		if err := c.remove(old, true); err != nil {
 			return nil, err
 		}
 	}

@@ -134,7 +134,7 @@ func (c *Chain) leaveToReaders(s *segment, kept []*segment, next, at int64) erro
 		_, err := c.roll(next, next)
 		return err
 	}
-	if err := c.remove(s); err != nil {
+	if err := c.remove(s, true); err != nil {
 		return err
 	}
 	fresh := c.newSegment(s.base)
@@ -166,9 +166,13 @@ func (c *Chain) restartAt(offset int64) error {
 		return err
 	}
 	c.truncations.Add(1)
+	if err := c.o.FS.SyncDir(c.o.Dir); err != nil {
+		return err
+	}
+	s.nameSynced = true
 	c.setList([]*segment{s})
 	c.synced.Store(offset)
-	return c.o.FS.SyncDir(c.o.Dir)
+	return nil
 }
 
 // removeAll removes segments from the end of the log, the last first and each durably: a
@@ -178,7 +182,7 @@ func (c *Chain) removeAll(list []*segment) error {
 		if !list[i].exists {
 			continue
 		}
-		if err := c.remove(list[i]); err != nil {
+		if err := c.remove(list[i], true); err != nil {
 			return err
 		}
 		if err := c.o.FS.SyncDir(c.o.Dir); err != nil {
@@ -190,8 +194,36 @@ func (c *Chain) removeAll(list []*segment) error {
 
 // DropHead removes the segments whose records all lie below before, never the active one.
 // Their files get the suffix .deleted and stay until RemoveDeleted; ranges that are being
-// sent stay readable. It returns what was removed.
+// sent stay readable. It returns what was removed. It may run beside Append.
 func (c *Chain) DropHead(before int64) ([]Info, error) {
+	c.syncMu.Lock()
+	defer c.syncMu.Unlock()
+	dropped, err := c.takeHead(before)
+	if err != nil || len(dropped) == 0 {
+		return nil, err
+	}
+	for _, s := range dropped {
+		// The oldest first and each durably: a power cut in between leaves no hole.
+		if err = errors.Join(c.remove(s, false), c.o.FS.SyncDir(c.o.Dir)); err != nil {
+			break
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		return nil, c.poison(err)
+	}
+	infos := make([]Info, len(dropped))
+	for i, s := range dropped {
+		next, position := s.end()
+		infos[i] = Info{Base: s.base, Next: next, SizeBytes: position, MaxTimestamp: max(s.maxTimestamp, -1)}
+		c.deleted = append(c.deleted, deletion{s: s, at: c.o.Clock.Now()})
+	}
+	return infos, nil
+}
+
+// takeHead takes the segments that DropHead removes off the list.
+func (c *Chain) takeHead(before int64) ([]*segment, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.failed != nil {
@@ -212,18 +244,8 @@ func (c *Chain) DropHead(before int64) ([]Info, error) {
 		}
 		list[n].nameSynced = true
 	}
-	var dropped []Info
-	for i, s := range list[:n] {
-		_, position := s.end()
-		dropped = append(dropped, Info{Base: s.base, Next: list[i+1].base, SizeBytes: position, MaxTimestamp: s.maxTimestamp})
-	}
 	c.setList(append([]*segment(nil), list[n:]...))
-	for _, s := range list[:n] {
-		if err := c.remove(s); err != nil {
-			return dropped, err
-		}
-	}
-	return dropped, nil
+	return list[:n], nil
 }
 
 // deletion is one segment whose files wait to be removed.
@@ -232,12 +254,12 @@ type deletion struct {
 	at time.Time
 }
 
-// remove takes a segment out of use: its files are renamed. mu is held.
-func (c *Chain) remove(s *segment) error {
+// remove takes a segment out of use: its files are renamed. With queue, mu is held and
+// RemoveDeleted will find it.
+func (c *Chain) remove(s *segment, queue bool) error {
 	s.drop()
 	s.openMu.Lock()
 	defer s.openMu.Unlock()
-	now := c.o.Clock.Now()
 	for _, suffix := range []string{logSuffix, indexSuffix, timeSuffix, txnSuffix} {
 		name := fileName(c.o.Dir, s.base, suffix)
 		err := c.o.FS.Rename(name, name+deletedSuffix)
@@ -248,7 +270,9 @@ func (c *Chain) remove(s *segment) error {
 	suffix := deletedSuffix
 	s.suffix.Store(&suffix)
 	s.gone.Store(true)
-	c.deleted = append(c.deleted, deletion{s: s, at: now})
+	if queue {
+		c.deleted = append(c.deleted, deletion{s: s, at: c.o.Clock.Now()})
+	}
 	return nil
 }
 
