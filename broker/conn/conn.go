@@ -92,10 +92,10 @@ type Conn struct {
 
 	lastActive   atomic.Int64 // Unix ns
 	partialSince atomic.Int64 // Unix ns of the first byte of an incomplete frame; 0: none
+	mutedFor     atomic.Int64 // set by Mute, taken by the reader
 	overshot     atomic.Bool  // has the right to more memory than the budget
 	draining     atomic.Bool
-	aborted      error         // set by Abort, reader goroutine only
-	mutedFor     time.Duration // set by Mute, reader goroutine only
+	aborted      error // set by Abort, reader goroutine only
 
 	mu          sync.Mutex
 	changed     sync.Cond // head moved, writer stopped, or closed
@@ -103,15 +103,17 @@ type Conn struct {
 	head, tail  uint64
 	queuedBytes int
 	writing     bool
+	asked       bool // a goroutine was started that will Flush
 	closed      bool
 	err         error
 	batch       []*Reply // owned by the holder of writing
 }
 
+// Why a connection ended.
 var (
-	errClosed  = errors.New("connection closed")
-	errIdle    = errors.New("idle for longer than connections.max.idle.ms")
-	errTooSlow = errors.New("an unfinished request held memory that other connections waited for")
+	ErrClosed  = errors.New("connection closed")
+	ErrIdle    = errors.New("idle for longer than connections.max.idle.ms")
+	ErrTooSlow = errors.New("an unfinished request held memory that other connections waited for")
 )
 
 // New makes the connection of nc. Run serves it.
@@ -196,10 +198,10 @@ func (c *Conn) serveOne(frame []byte) (err error) {
 // free. It sends what is ready before it waits.
 func (c *Conn) waitForTurn() error {
 	if c.draining.Load() {
-		return errClosed
+		return ErrClosed
 	}
-	if c.mutedFor > 0 {
-		c.waitMuted()
+	if d := c.mutedFor.Swap(0); d > 0 {
+		c.waitMuted(time.Duration(d))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -213,7 +215,7 @@ func (c *Conn) waitForTurn() error {
 		c.changed.Wait()
 	}
 	if c.closed || c.draining.Load() {
-		return errClosed
+		return ErrClosed
 	}
 	return nil
 }
@@ -223,19 +225,25 @@ func (c *Conn) fullLocked() bool {
 }
 
 // Mute stops reading for d once the replies so far are sent: the client learns of its
-// throttle before it feels it (KIP-219). Call it from Session.Serve.
-func (c *Conn) Mute(d time.Duration) { c.mutedFor = max(c.mutedFor, d) }
+// throttle before it feels it (KIP-219). Any goroutine may call it.
+func (c *Conn) Mute(d time.Duration) {
+	for {
+		old := c.mutedFor.Load()
+		if old >= int64(d) || c.mutedFor.CompareAndSwap(old, int64(d)) {
+			return
+		}
+	}
+}
 
-func (c *Conn) waitMuted() {
+func (c *Conn) waitMuted(d time.Duration) {
 	c.Flush()
-	t := c.opts.Clock.AfterFunc(c.mutedFor, func() {
+	t := c.opts.Clock.AfterFunc(d, func() {
 		select {
 		case c.unmute <- struct{}{}:
 		default:
 		}
 	})
 	defer t.Stop()
-	c.mutedFor = 0
 	select {
 	case <-c.unmute:
 	case <-c.done:
@@ -326,7 +334,7 @@ func (c *Conn) drain() {
 // slowBefore. The broker calls it from time to time.
 func (c *Conn) Sweep(idleBefore, slowBefore time.Time, pressed bool) {
 	if since := c.partialSince.Load(); pressed && since != 0 && since < slowBefore.UnixNano() {
-		c.close(errTooSlow)
+		c.close(ErrTooSlow)
 		return
 	}
 	if c.lastActive.Load() >= idleBefore.UnixNano() {
@@ -336,6 +344,6 @@ func (c *Conn) Sweep(idleBefore, slowBefore time.Time, pressed bool) {
 	waits := c.head != c.tail && !c.writing // something is parked: the peer is not the one we wait for
 	c.mu.Unlock()
 	if !waits {
-		c.close(errIdle)
+		c.close(ErrIdle)
 	}
 }

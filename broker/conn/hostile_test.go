@@ -127,7 +127,7 @@ func TestSlowRequestIsClosedWhenOthersWait(t *testing.T) {
 	default:
 	}
 	r.c.Sweep(past, future, true)
-	if err := r.wantClosed(); !errors.Is(err, errTooSlow) {
+	if err := r.wantClosed(); !errors.Is(err, ErrTooSlow) {
 		t.Fatalf("closed with %v", err)
 	}
 }
@@ -141,7 +141,7 @@ func TestIdleConnectionIsClosedAndAParkedOneIsNot(t *testing.T) {
 	o.slot.Finish(r.reply(1))
 	r.want(1)
 	r.c.Sweep(future, time.Time{}, false)
-	if err := r.wantClosed(); !errors.Is(err, errIdle) {
+	if err := r.wantClosed(); !errors.Is(err, ErrIdle) {
 		t.Fatalf("closed with %v", err)
 	}
 }

@@ -131,7 +131,7 @@ func (in *input) move(size int) error {
 		in.c.Flush()               // nothing may wait behind a wait for memory
 		in.c.partialSince.Store(0) // the peer is not the one who is slow
 		if buf = in.c.opts.Memory.take(in.c, size); buf == nil {
-			return errClosed
+			return ErrClosed
 		}
 		in.c.partialSince.Store(in.c.opts.Clock.Now().UnixNano())
 	}

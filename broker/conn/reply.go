@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/protocol"
 )
 
 // Reply is one response on its way out: bytes, and between them ranges of files. It is
@@ -16,6 +17,9 @@ type Reply struct {
 	Buf        []byte
 	cuts       []cut
 	rangeBytes int
+	// framed is a reply that was laid out elsewhere, size prefix included; Buf is unused.
+	framed      []protocol.Section
+	framedBytes int
 	// then, if set, is called by the writer after the reply was sent or dropped.
 	then func(sent bool)
 	// closeAfter closes the connection once the reply is sent.
@@ -65,6 +69,13 @@ func (r *Reply) AddRange(rng vfs.Range) {
 	r.rangeBytes += rng.LenBytes
 }
 
+// SetFramed makes the reply send sections that already are a whole frame of so many bytes.
+// Their ranges belong to the reply from now on; their memory must stay as it is until the
+// function given to Then is called.
+func (r *Reply) SetFramed(sections []protocol.Section, totalBytes int) {
+	r.framed, r.framedBytes = sections, totalBytes
+}
+
 // CloseAfter makes the connection close once this reply is sent.
 func (r *Reply) CloseAfter() { r.closeAfter = true }
 
@@ -72,10 +83,27 @@ func (r *Reply) CloseAfter() { r.closeAfter = true }
 func (r *Reply) Then(f func(sent bool)) { r.then = f }
 
 // SizeBytes is what the reply takes on the wire, prefix included.
-func (r *Reply) SizeBytes() int { return len(r.Buf) + r.rangeBytes }
+func (r *Reply) SizeBytes() int {
+	if r.framed != nil {
+		return r.framedBytes
+	}
+	return len(r.Buf) + r.rangeBytes
+}
+
+// heldBytes is the memory that the reply holds.
+func (r *Reply) heldBytes() int {
+	n := len(r.Buf)
+	for i := range r.framed {
+		n += len(r.framed[i].Bytes)
+	}
+	return n
+}
 
 // seal writes the size prefix.
 func (r *Reply) seal() {
+	if r.framed != nil {
+		return
+	}
 	binary.BigEndian.PutUint32(r.Buf, uint32(r.SizeBytes()-sizeBytes))
 }
 
@@ -85,6 +113,9 @@ func (r *Reply) Release() { r.finish(false) }
 func (r *Reply) finish(sent bool) {
 	for i := range r.cuts {
 		r.cuts[i].rng.Release()
+	}
+	for i := range r.framed {
+		r.framed[i].Range.Release()
 	}
 	if f := r.then; f != nil {
 		f(sent)

@@ -74,11 +74,11 @@ func (s Slot) openLocked() bool {
 
 // Reply completes the slot from Session.Serve on the reader goroutine. The reader sends
 // it, with others, before it waits for anything.
-func (s Slot) Reply(r *Reply) { s.complete(r) }
+func (s Slot) Reply(r *Reply) { s.complete(r, false) }
 
 // Finish completes the slot from a goroutine that may wait for the socket.
 func (s Slot) Finish(r *Reply) {
-	if s.complete(r) {
+	if s.complete(r, false) {
 		s.c.Flush()
 	}
 }
@@ -86,15 +86,16 @@ func (s Slot) Finish(r *Reply) {
 // FinishAsync completes the slot from a goroutine that must not wait (a syncer, an
 // append of another connection, a timer): the sending is handed to a goroutine.
 func (s Slot) FinishAsync(r *Reply) {
-	if s.complete(r) {
+	if s.complete(r, true) {
 		go s.c.Flush()
 	}
 }
 
 // complete stores the reply and tells whether the caller should see to the sending: the
 // head of the queue is ready and nobody writes. A writer looks at the queue again, under
-// the lock, before it stops, so a reply that is stored while somebody writes is seen.
-func (s Slot) complete(r *Reply) bool {
+// the lock, before it stops, so a reply that is stored while somebody writes is seen; so
+// does a goroutine that was asked to write (c.asked) and did not begin yet.
+func (s Slot) complete(r *Reply, ask bool) bool {
 	c := s.c
 	r.seal()
 	c.mu.Lock()
@@ -109,8 +110,9 @@ func (s Slot) complete(r *Reply) bool {
 		c.opts.Stats.Parked.Add(-1)
 	}
 	e.reply = r
-	c.queuedBytes += len(r.Buf)
-	ready := c.headReadyLocked() && !c.writing
+	c.queuedBytes += r.heldBytes()
+	ready := c.headReadyLocked() && !c.writing && !(ask && c.asked)
+	c.asked = c.asked || ready && ask
 	c.mu.Unlock()
 	return ready
 }
@@ -127,7 +129,7 @@ func (c *Conn) takeReadyLocked() {
 		e := &c.ring[c.head&c.maskLocked()]
 		c.batch = append(c.batch, e.reply)
 		bytes += e.reply.SizeBytes()
-		c.queuedBytes -= len(e.reply.Buf)
+		c.queuedBytes -= e.reply.heldBytes()
 		*e = slot{}
 		c.head++
 		if c.batch[len(c.batch)-1].closeAfter {

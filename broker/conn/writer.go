@@ -2,6 +2,7 @@ package conn
 
 import (
 	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/protocol"
 )
 
 const (
@@ -20,6 +21,7 @@ const (
 // c.mu, and given up only when no reply at the head is ready.
 func (c *Conn) Flush() {
 	c.mu.Lock()
+	c.asked = false
 	if c.writing || c.closed || !c.headReadyLocked() {
 		c.mu.Unlock()
 		return
@@ -77,6 +79,9 @@ type outbound struct {
 }
 
 func (o *outbound) reply(r *Reply, final bool) error {
+	if r.framed != nil {
+		return o.framed(r.framed, final)
+	}
 	from := 0
 	for i := range r.cuts {
 		cut := &r.cuts[i]
@@ -90,6 +95,22 @@ func (o *outbound) reply(r *Reply, final bool) error {
 		}
 	}
 	return o.bytes(r.Buf[from:], final)
+}
+
+func (o *outbound) framed(sections []protocol.Section, final bool) error {
+	for i := range sections {
+		s := &sections[i]
+		var err error
+		if s.Range.LenBytes > 0 {
+			err = o.rangeOf(s.Range)
+		} else {
+			err = o.bytes(s.Bytes, final && i == len(sections)-1)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bytes collects small pieces and writes large ones; final means that nothing follows,

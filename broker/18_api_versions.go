@@ -1,0 +1,46 @@
+package broker
+
+import "github.com/millrace/millrace/protocol"
+
+// ApiVersions, versions 0-4.
+//
+//   - The table of APIs, with the advertised minimum (Produce from 0, see 00_produce.go).
+//   - A version that is not served is answered in version 0 with UNSUPPORTED_VERSION: in
+//     session.unsupported, because the body cannot be decoded.
+//   - Version 3 and later: the client's name and version are kept for the logs; a name or
+//     version that is not made of letters, digits, dots and hyphens is INVALID_REQUEST.
+//   - The response header is version 0 in every version (protocol.ResponseHeaderVersion).
+//   - Features: metadata.version is not listed; no feature is finalized, epoch -1.
+
+func apiVersions(r *request, q *protocol.ApiVersionsRequest) protocol.Message {
+	resp := protocol.NewApiVersionsResponse()
+	if r.h.Version >= 3 {
+		if !softwareNameOK(q.ClientSoftwareName) || !softwareNameOK(q.ClientSoftwareVersion) {
+			resp.ErrorCode = protocol.CodeInvalidRequest
+			return &resp
+		}
+		r.s.software, r.s.softwareVersion = q.ClientSoftwareName, q.ClientSoftwareVersion
+	}
+	for a := range protocol.APIs() {
+		if r.b.endpoints.of(a.Key) == nil {
+			continue
+		}
+		resp.ApiKeys = append(resp.ApiKeys, protocol.ApiVersionsResponseApiVersion{ApiKey: a.Key, MinVersion: a.AdvertisedMin, MaxVersion: a.Max})
+	}
+	resp.ThrottleTimeMs = r.charge(len(r.body))
+	return &resp
+}
+
+// softwareNameOK is the rule of KIP-511.
+func softwareNameOK(s string) bool {
+	edge := func(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
+	if s == "" || !edge(s[0]) || !edge(s[len(s)-1]) {
+		return false
+	}
+	for i := range len(s) {
+		if !edge(s[i]) && s[i] != '.' && s[i] != '-' {
+			return false
+		}
+	}
+	return true
+}

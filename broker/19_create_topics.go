@@ -1,0 +1,90 @@
+package broker
+
+import (
+	"github.com/millrace/millrace/controller"
+	"github.com/millrace/millrace/protocol"
+)
+
+// CreateTopics, versions 0-7.
+//
+//   - Partitions and replication factor -1 mean the broker's defaults (KIP-464; Kafka
+//     takes it from version 4 on, here every version does).
+//   - The same topic twice: INVALID_REQUEST for both. Assignments exclude the two counts.
+//   - validateOnly from version 1 on: checked in full, nothing is made.
+//   - From version 5 on the answer has the topic's configuration; from 7 on its id.
+//   - The answer comes when the topic can be used: its logs exist.
+
+func createTopics(r *request, q *protocol.CreateTopicsRequest) protocol.Message {
+	b := r.b
+	resp := new(protocol.CreateTopicsResponse)
+	resp.ThrottleTimeMs = r.charge(len(r.body))
+	wants := make([]controller.NewTopic, 0, len(q.Topics))
+	at := make([]int, 0, len(q.Topics)) // place in the response of each of wants
+	for i := range q.Topics {
+		t := &q.Topics[i]
+		out := protocol.NewCreateTopicsResponseTopic()
+		out.Name = t.Name
+		out.Configs = []protocol.CreateTopicsResponseConfig{}
+		want, err := r.newTopic(t)
+		if err != nil {
+			out.ErrorCode, out.ErrorMessage = r.answer(err)
+		} else {
+			wants, at = append(wants, want), append(at, i)
+		}
+		resp.Topics = append(resp.Topics, out)
+	}
+	made, zxid := b.controller.CreateTopics(b.ctx, wants, q.ValidateOnly)
+	settled := b.settled(zxid)
+	for j := range made {
+		out := &resp.Topics[at[j]]
+		err := made[j].Err
+		if err == nil {
+			err = settled
+		}
+		if err != nil {
+			out.ErrorCode, out.ErrorMessage = r.answer(err, "topic", out.Name)
+			continue
+		}
+		out.TopicID, out.NumPartitions, out.ReplicationFactor = made[j].ID, made[j].NumPartitions, made[j].ReplicationFactor
+		r.describeCreated(out, wants[j].Config)
+	}
+	return resp
+}
+
+func (r *request) newTopic(t *protocol.CreateTopicsRequestTopic) (controller.NewTopic, error) {
+	if !r.b.auth.Allowed(r.caller, OpCreate, ResourceCluster, clusterName) && !r.b.auth.Allowed(r.caller, OpCreate, ResourceTopic, t.Name) {
+		return controller.NewTopic{}, errTopicDenied
+	}
+	want := controller.NewTopic{Name: t.Name, NumPartitions: t.NumPartitions, ReplicationFactor: t.ReplicationFactor}
+	for i := range t.Assignments {
+		want.Assignments = append(want.Assignments, controller.Assignment{Partition: t.Assignments[i].PartitionIndex, Replicas: t.Assignments[i].BrokerIDs})
+	}
+	for i := range t.Configs {
+		c := &t.Configs[i]
+		if !c.Value.Valid {
+			return want, &codedError{protocol.CodeInvalidConfig, "Null value not supported for topic configs: " + c.Name}
+		}
+		if want.Config == nil {
+			want.Config = make(map[string]string)
+		}
+		want.Config[c.Name] = c.Value.Value
+	}
+	return want, nil
+}
+
+// describeCreated adds what the topic is configured with, if the client may see it.
+func (r *request) describeCreated(out *protocol.CreateTopicsResponseTopic, settings map[string]string) {
+	if r.h.Version < 5 {
+		return
+	}
+	if !r.b.auth.Allowed(r.caller, OpDescribeConfigs, ResourceTopic, out.Name) {
+		out.TopicConfigErrorCode = protocol.CodeTopicAuthorizationFailed
+		out.NumPartitions, out.ReplicationFactor, out.Configs = -1, -1, nil
+		return
+	}
+	for _, row := range r.b.config().DescribeTopic(settings) {
+		c := protocol.NewCreateTopicsResponseConfig()
+		c.Name, c.Value, c.ReadOnly, c.IsSensitive, c.ConfigSource = row.Name, nullable(row.Value), row.ReadOnly, row.Sensitive, int8(row.Source)
+		out.Configs = append(out.Configs, c)
+	}
+}

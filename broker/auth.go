@@ -1,0 +1,92 @@
+package broker
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Principal is who a connection acts as.
+type Principal struct{ Type, Name string }
+
+// Anonymous is the principal of a connection without authentication, as in Kafka.
+var anonymous = Principal{Type: "User", Name: "ANONYMOUS"}
+
+func (p Principal) String() string { return p.Type + ":" + p.Name }
+
+// Caller is what is known of the sender of a request. Handlers pass it on; nobody changes it.
+type Caller struct {
+	Principal        Principal
+	Listener         string // name, upper case
+	SecurityProtocol string // PLAINTEXT
+	ClientID         string // of the request
+	Address          netip.AddrPort
+}
+
+// Operation is an operation of Kafka's ACLs; the values are those on the wire
+// (org.apache.kafka.common.acl.AclOperation).
+type Operation int8
+
+// The operations that the handlers ask for.
+const (
+	OpRead            Operation = 3
+	OpWrite           Operation = 4
+	OpCreate          Operation = 5
+	OpDelete          Operation = 6
+	OpAlter           Operation = 7
+	OpDescribe        Operation = 8
+	OpClusterAction   Operation = 9
+	OpDescribeConfigs Operation = 10
+	OpAlterConfigs    Operation = 11
+	OpIdempotentWrite Operation = 12
+)
+
+// ResourceType is a kind of thing that has ACLs; values as on the wire.
+type ResourceType int8
+
+// The kinds that the handlers ask about.
+const (
+	ResourceTopic   ResourceType = 2
+	ResourceCluster ResourceType = 4
+)
+
+// clusterName is the name of the one cluster resource.
+const clusterName = "kafka-cluster"
+
+// Operations that exist for a kind of resource, for the bit fields of Metadata and
+// DescribeCluster.
+var (
+	topicOperations   = [...]Operation{OpRead, OpWrite, OpCreate, OpDelete, OpAlter, OpDescribe, OpDescribeConfigs, OpAlterConfigs}
+	clusterOperations = [...]Operation{OpCreate, OpAlter, OpDescribe, OpClusterAction, OpDescribeConfigs, OpAlterConfigs, OpIdempotentWrite}
+)
+
+// Authorizer is asked before a handler acts. It must not block or allocate: Produce and
+// Fetch ask it for each topic of each request.
+type Authorizer interface {
+	Allowed(c *Caller, op Operation, kind ResourceType, name string) bool
+}
+
+// Quota is told what requests cost, and answers how long their connection should be
+// silent. It must not block.
+type Quota interface {
+	Charge(c *Caller, apiKey int16, bytes int) (throttle time.Duration)
+}
+
+// AllowAll is the Authorizer and Quota of a broker that has none.
+type AllowAll struct{}
+
+// Allowed implements Authorizer.
+func (AllowAll) Allowed(*Caller, Operation, ResourceType, string) bool { return true }
+
+// Charge implements Quota.
+func (AllowAll) Charge(*Caller, int16, int) time.Duration { return 0 }
+
+// operations is the bit field of what the caller may do with a resource.
+func (b *Broker) operations(c *Caller, of []Operation, kind ResourceType, name string) int32 {
+	var bits int32
+	for _, op := range of {
+		if b.auth.Allowed(c, op, kind, name) {
+			bits |= 1 << op
+		}
+	}
+	return bits
+}

@@ -1,0 +1,274 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millrace/millrace/broker/config"
+	"github.com/millrace/millrace/broker/conn"
+	"github.com/millrace/millrace/controller"
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/metadata"
+	"github.com/millrace/millrace/protocol"
+	"github.com/millrace/millrace/replication"
+)
+
+// ListenFunc opens a listener: net.ListenConfig.Listen in the real broker.
+type ListenFunc func(ctx context.Context, network, address string) (net.Listener, error)
+
+// Options are what a Broker is made of. Only Authorizer and Quota may be nil.
+type Options struct {
+	// Config returns the settings in force; dynamic ones may change it at any time.
+	Config      func() *config.Config
+	BrokerID    int32
+	Store       *engine.Store
+	Manager     *replication.Manager
+	Loader      *metadata.Loader
+	Controller  *controller.Controller
+	ProducerIDs *controller.ProducerIDs
+	Clock       clock.Clock
+	Log         *slog.Logger
+	Registry    *prometheus.Registry
+	Listen      ListenFunc
+	// Random returns a number in [0, n): fetch session ids.
+	Random     func(n int64) int64
+	Authorizer Authorizer
+	Quota      Quota
+}
+
+// Broker serves clients. Start makes it, Close ends it.
+type Broker struct {
+	config      func() *config.Config
+	id          int32
+	store       *engine.Store
+	manager     *replication.Manager
+	loader      *metadata.Loader
+	controller  *controller.Controller
+	producerIDs *controller.ProducerIDs
+	clock       clock.Clock
+	log         *slog.Logger
+	auth        Authorizer
+	quota       Quota
+
+	connOptions conn.Options
+	endpoints   *endpoints
+	sessions    *fetchSessions
+	metrics     *metrics
+	produceOps  sync.Pool // *produceOp
+	fetchOps    sync.Pool // *fetchOp
+
+	listeners []*listener
+	wg        sync.WaitGroup // accept loops and connections
+	ctx       context.Context
+	cancel    context.CancelFunc
+
+	mu       sync.Mutex
+	open     map[*session]struct{}
+	perIP    map[string]int
+	closing  bool
+	sweeping clock.Timer
+}
+
+// Start opens the listeners and serves. ctx bounds the start only.
+func Start(ctx context.Context, o Options) (*Broker, error) {
+	b := &Broker{
+		config: o.Config, id: o.BrokerID, store: o.Store, manager: o.Manager, loader: o.Loader, controller: o.Controller, producerIDs: o.ProducerIDs,
+		clock: o.Clock, log: o.Log, auth: o.Authorizer, quota: o.Quota,
+		endpoints: newEndpoints(), open: make(map[*session]struct{}), perIP: make(map[string]int),
+	}
+	if b.auth == nil {
+		b.auth = AllowAll{}
+	}
+	if b.quota == nil {
+		b.quota = AllowAll{}
+	}
+	c := &o.Config().Broker
+	b.sessions = newFetchSessions(c.FetchSessionSlots, o.Random)
+	b.connOptions = conn.Options{
+		Clock: o.Clock, Log: o.Log, Memory: conn.NewMemory(c.QueuedMaxRequestBytes), Stats: new(conn.Stats),
+		MaxInFlight: conn.DefaultMaxInFlight, MaxQueuedBytes: conn.DefaultMaxQueuedBytes,
+		SendBufferBytes: int(c.SocketSendBufferBytes), ReceiveBufferBytes: int(c.SocketReceiveBufferBytes),
+	}
+	b.metrics = newMetrics(b)
+	if err := o.Registry.Register(b.metrics); err != nil {
+		return nil, err
+	}
+	b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	for _, l := range c.Listeners {
+		opened, err := o.Listen(ctx, "tcp", l.Address())
+		if err != nil {
+			b.closeListeners()
+			b.cancel()
+			return nil, fmt.Errorf("listener %s: %w", l, err)
+		}
+		b.listeners = append(b.listeners, &listener{b: b, name: l.Name, protocol: l.Protocol, Listener: opened})
+	}
+	for _, l := range b.listeners {
+		b.wg.Go(l.accept)
+	}
+	b.scheduleSweep()
+	return b, nil
+}
+
+// Addr is where the first listener listens, with the port that it really has.
+func (b *Broker) Addr() net.Addr { return b.listeners[0].Addr() }
+
+// Addrs returns the address of each listener by its name.
+func (b *Broker) Addrs() map[string]net.Addr {
+	out := make(map[string]net.Addr, len(b.listeners))
+	for _, l := range b.listeners {
+		out[l.name] = l.Addr()
+	}
+	return out
+}
+
+// Stats counts what the connections do.
+func (b *Broker) Stats() *conn.Stats { return b.connOptions.Stats }
+
+// Close stops accepting, answers the requests that were started, and closes the
+// connections; those that are not done when ctx ends are cut off.
+func (b *Broker) Close(ctx context.Context) error {
+	b.mu.Lock()
+	already := b.closing
+	b.closing = true
+	if b.sweeping != nil {
+		b.sweeping.Stop()
+	}
+	open := b.openLocked()
+	b.mu.Unlock()
+	if !already {
+		b.closeListeners()
+	}
+	for _, s := range open {
+		s.c.Drain()
+	}
+	done := make(chan struct{})
+	go func() {
+		b.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		b.cancel()
+		return nil
+	case <-ctx.Done():
+	}
+	b.cancel() // ends what waits for the metadata store
+	b.mu.Lock()
+	open = b.openLocked()
+	b.mu.Unlock()
+	for _, s := range open {
+		s.c.Close(errShutdown)
+	}
+	<-done
+	if len(open) > 0 {
+		return fmt.Errorf("%d connections were cut off: %w", len(open), ctx.Err())
+	}
+	return nil
+}
+
+var errShutdown = errors.New("the broker shuts down")
+
+func (b *Broker) openLocked() []*session {
+	open := make([]*session, 0, len(b.open))
+	for s := range b.open {
+		open = append(open, s)
+	}
+	return open
+}
+
+func (b *Broker) closeListeners() {
+	for _, l := range b.listeners {
+		_ = l.Close() // it is going away; the accept loop ends by it
+	}
+}
+
+const (
+	sweepEvery = time.Second
+	// slowRequest is how long a request may stay incomplete while others wait for memory.
+	slowRequest = 10 * time.Second
+)
+
+// scheduleSweep arms the sweeper: idle connections, and relief for a full memory budget.
+func (b *Broker) scheduleSweep() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing {
+		return
+	}
+	b.sweeping = b.clock.AfterFunc(sweepEvery, func() {
+		b.sweep()
+		b.scheduleSweep()
+	})
+}
+
+func (b *Broker) sweep() {
+	now := b.clock.Now()
+	b.connOptions.Memory.Relieve(now.Add(-sweepEvery))
+	pressed := b.connOptions.Memory.Pressed()
+	idleBefore := time.Unix(0, 0)
+	if ms := b.config().Broker.ConnectionsMaxIdleMs; ms > 0 {
+		idleBefore = now.Add(-time.Duration(ms) * time.Millisecond)
+	}
+	b.mu.Lock()
+	open := b.openLocked()
+	b.mu.Unlock()
+	for _, s := range open {
+		s.c.Sweep(idleBefore, now.Add(-slowRequest), pressed)
+	}
+}
+
+// topicName resolves a topic id where the request has one.
+func (r *request) topicName(name string, id protocol.UUID, byID bool) (string, error) {
+	if !byID {
+		return name, nil
+	}
+	t, ok := r.b.loader.Image().TopicByID(id)
+	if !ok {
+		return "", errUnknownTopicID
+	}
+	return t.Name, nil
+}
+
+// partitionByID looks a partition up by its topic's id.
+func (b *Broker) partitionByID(id protocol.UUID, index int32) (*replication.Partition, error) {
+	t, ok := b.loader.Image().TopicByID(id)
+	if !ok {
+		return nil, errUnknownTopicID
+	}
+	p, err := b.manager.Get(t.Name, index)
+	if err == nil && p.TopicID() != id {
+		return nil, errUnknownTopicID // deleted and made again, between two images
+	}
+	return p, err
+}
+
+// leaderHint tells a client that came to the wrong broker where to go (KIP-951).
+func (b *Broker) leaderHint(topic string, id protocol.UUID, index int32) (metadata.Partition, bool) {
+	img := b.loader.Image()
+	t, ok := img.Topic(topic)
+	if id != (protocol.UUID{}) {
+		t, ok = img.TopicByID(id)
+	}
+	if !ok || index < 0 || int(index) >= len(t.Partitions) {
+		return metadata.Partition{}, false
+	}
+	return t.Partitions[index], true
+}
+
+// settled returns when the logs of what transaction zxid created exist here; zero is no
+// transaction.
+func (b *Broker) settled(zxid int64) error {
+	if zxid == 0 {
+		return nil
+	}
+	return b.manager.WaitApplied(b.ctx, zxid)
+}

@@ -1,0 +1,164 @@
+package broker
+
+import (
+	"context"
+	"errors"
+
+	"github.com/millrace/millrace/controller"
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/producer"
+	"github.com/millrace/millrace/protocol"
+	"github.com/millrace/millrace/record"
+	"github.com/millrace/millrace/replication"
+)
+
+// codedError is an error of the broker itself: a code of the protocol, and what the client
+// is told besides ("" for the code's own text).
+type codedError struct {
+	code    protocol.ErrorCode
+	message string
+}
+
+func (e *codedError) Error() string {
+	if e.message == "" {
+		return e.code.Message()
+	}
+	return e.message
+}
+
+var (
+	errTopicDenied    = &codedError{code: protocol.CodeTopicAuthorizationFailed}
+	errClusterDenied  = &codedError{code: protocol.CodeClusterAuthorizationFailed}
+	errUnknownTopicID = &codedError{code: protocol.CodeUnknownTopicID}
+	errUnknownTopic   = &codedError{code: protocol.CodeUnknownTopicOrPartition}
+)
+
+// errorRow maps one typed error of the lower floors to a code.
+type errorRow struct {
+	code protocol.ErrorCode
+	is   func(error) bool
+}
+
+func kind[E error](code protocol.ErrorCode) errorRow {
+	return errorRow{code, func(err error) bool { _, ok := errors.AsType[E](err); return ok }}
+}
+
+func sentinel(target error, code protocol.ErrorCode) errorRow {
+	return errorRow{code, func(err error) bool { return errors.Is(err, target) }}
+}
+
+// errorRows is the one table from typed errors to codes. The first row that fits wins, so
+// that an error that wraps another stands before it.
+var errorRows = [...]errorRow{
+	// replication
+	sentinel(replication.ErrNotLeader, protocol.CodeNotLeaderOrFollower),
+	sentinel(replication.ErrUnknownTopicOrPartition, protocol.CodeUnknownTopicOrPartition),
+	kind[*replication.FencedEpochError](protocol.CodeFencedLeaderEpoch),
+	kind[*replication.UnknownEpochError](protocol.CodeUnknownLeaderEpoch),
+	sentinel(replication.ErrNotEnoughReplicasAfterAppend, protocol.CodeNotEnoughReplicasAfterAppend),
+	sentinel(replication.ErrNotEnoughReplicas, protocol.CodeNotEnoughReplicas),
+	sentinel(replication.ErrTimedOut, protocol.CodeRequestTimedOut),
+	sentinel(replication.ErrOffline, protocol.CodeKafkaStorageError),
+	sentinel(replication.ErrOffsetNotAvailable, protocol.CodeOffsetNotAvailable),
+	sentinel(replication.ErrPolicyViolation, protocol.CodePolicyViolation),
+	sentinel(replication.ErrClosed, protocol.CodeNotLeaderOrFollower),
+	// engine
+	kind[*engine.OffsetOutOfRangeError](protocol.CodeOffsetOutOfRange),
+	kind[*engine.ProducerFencedError](protocol.CodeInvalidProducerEpoch),
+	kind[*engine.TxnStateError](protocol.CodeInvalidTxnState),
+	kind[*engine.CoordinatorFencedError](protocol.CodeTransactionCoordinatorFenced),
+	sentinel(engine.ErrUnknownProducer, protocol.CodeUnknownProducerID),
+	kind[*engine.DiskFullError](protocol.CodeKafkaStorageError),
+	kind[*engine.DirFailedError](protocol.CodeKafkaStorageError),
+	kind[*engine.UnavailableError](protocol.CodeKafkaStorageError),
+	sentinel(engine.ErrClosed, protocol.CodeNotLeaderOrFollower),
+	sentinel(engine.ErrUnknownPartition, protocol.CodeUnknownTopicOrPartition),
+	// record
+	sentinel(record.ErrTooLarge, protocol.CodeMessageTooLarge),
+	sentinel(record.ErrUnsupportedMagic, protocol.CodeInvalidRecord),
+	sentinel(record.ErrInvalidTimestamp, protocol.CodeInvalidTimestamp),
+	sentinel(record.ErrNoKey, protocol.CodeInvalidRecord),
+	sentinel(record.ErrInvalidRecord, protocol.CodeInvalidRecord),
+	sentinel(record.ErrShort, protocol.CodeCorruptMessage),
+	sentinel(record.ErrCorrupt, protocol.CodeCorruptMessage),
+	// waiting for the metadata store
+	sentinel(context.DeadlineExceeded, protocol.CodeRequestTimedOut),
+	sentinel(context.Canceled, protocol.CodeBrokerNotAvailable),
+}
+
+// codeOf maps an error to what the client is told. Typed errors name the thing, the value,
+// the limit and the way out in their own text.
+func codeOf(err error) (code protocol.ErrorCode, message string) {
+	if err == nil {
+		return protocol.CodeNone, ""
+	}
+	if e, ok := errors.AsType[*codedError](err); ok {
+		return e.code, e.message
+	}
+	if e, ok := errors.AsType[*engine.RecordTooLargeError](err); ok {
+		if e.Segment {
+			return protocol.CodeRecordListTooLarge, err.Error()
+		}
+		return protocol.CodeMessageTooLarge, err.Error() + "; send smaller batches or raise max.message.bytes of the topic"
+	}
+	if e, ok := errors.AsType[*engine.SequenceError](err); ok {
+		if e.Kind == producer.Duplicate {
+			return protocol.CodeDuplicateSequenceNumber, err.Error()
+		}
+		return protocol.CodeOutOfOrderSequenceNumber, err.Error()
+	}
+	for i := range errorRows {
+		if errorRows[i].is(err) {
+			return errorRows[i].code, err.Error()
+		}
+	}
+	if kind, ok := controller.KindOf(err); ok && int(kind) < len(controllerCodes) {
+		return controllerCodes[kind], err.Error()
+	}
+	return protocol.CodeUnknownServerError, "the broker met an error that it did not expect; its log says more"
+}
+
+// recordErrors names the records of a refused batch, where the error knows one.
+func recordErrors(err error) []protocol.ProduceResponseRecordError {
+	if e, ok := errors.AsType[*record.TimestampError](err); ok && e.Index >= 0 {
+		return []protocol.ProduceResponseRecordError{{BatchIndex: int32(e.Index), BatchIndexErrorMessage: protocol.Str(err.Error())}}
+	}
+	if e, ok := errors.AsType[*record.InvalidError](err); ok && e.Index >= 0 {
+		return []protocol.ProduceResponseRecordError{{BatchIndex: int32(e.Index), BatchIndexErrorMessage: protocol.Str(err.Error())}}
+	}
+	return nil
+}
+
+// controllerCodes has the code of each kind of refusal.
+var controllerCodes = [...]protocol.ErrorCode{
+	controller.InvalidTopic:             protocol.CodeInvalidTopicException,
+	controller.TopicExists:              protocol.CodeTopicAlreadyExists,
+	controller.InvalidPartitions:        protocol.CodeInvalidPartitions,
+	controller.InvalidReplicationFactor: protocol.CodeInvalidReplicationFactor,
+	controller.InvalidReplicaAssignment: protocol.CodeInvalidReplicaAssignment,
+	controller.InvalidConfig:            protocol.CodeInvalidConfig,
+	controller.InvalidRequest:           protocol.CodeInvalidRequest,
+	controller.PolicyViolation:          protocol.CodePolicyViolation,
+	controller.UnknownTopic:             protocol.CodeUnknownTopicOrPartition,
+	controller.UnknownTopicID:           protocol.CodeUnknownTopicID,
+	controller.TopicDeletionDisabled:    protocol.CodeTopicDeletionDisabled,
+	controller.NotController:            protocol.CodeNotController,
+}
+
+// answer maps an error to the two fields that most responses have for it. An error that
+// nobody expected is logged here, since the client is not told what it was.
+func (r *request) answer(err error, about ...any) (protocol.ErrorCode, protocol.NullString) {
+	if err == nil {
+		return protocol.CodeNone, protocol.NullString{}
+	}
+	code, message := codeOf(err)
+	if code == protocol.CodeUnknownServerError {
+		api, _ := protocol.Lookup(r.h.Key)
+		r.b.log.Error("a request failed", append([]any{"api", api.Name, "err", err}, about...)...)
+	}
+	r.b.metrics.refused(r.h.Key, code)
+	if message == "" {
+		message = code.Message()
+	}
+	return code, protocol.Str(message)
+}

@@ -1,0 +1,213 @@
+package broker
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millrace/millrace/protocol"
+)
+
+// metrics are the broker's figures, under stable names that begin with millrace_. What
+// the hot paths count are plain atomics and pre-resolved histograms; the rest is read
+// from its owner when somebody scrapes.
+type metrics struct {
+	b   *Broker
+	api [maxKey + 1]apiMetrics
+
+	accepted, rejected, abnormal prometheus.Counter
+	latency                      *prometheus.HistogramVec
+	errors                       *prometheus.CounterVec
+	autoCreated                  prometheus.Counter
+
+	producedBatches, producedBytes, producedRecords, fetchedBytes atomic.Int64
+}
+
+type apiMetrics struct {
+	requests, aborted atomic.Int64
+	latency           prometheus.Observer
+}
+
+const namespace = "millrace"
+
+func newMetrics(b *Broker) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help})
+	}
+	m := &metrics{
+		b:           b,
+		accepted:    counter("connections_accepted_total", "Connections that were accepted."),
+		rejected:    counter("connections_rejected_total", "Connections that were refused by max.connections or max.connections.per.ip."),
+		abnormal:    counter("connections_aborted_total", "Connections that the broker closed because of what came from them."),
+		autoCreated: counter("topics_auto_created_total", "Topics that a Metadata request created."),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "request_seconds", Help: "Time from a request's last byte to its reply in the queue, by API.",
+			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+		}, []string{"api"}),
+		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "errors_total", Help: "Error codes that were answered, by API and code.",
+		}, []string{"api", "code"}),
+	}
+	for a := range protocol.APIs() {
+		m.api[a.Key].latency = m.latency.WithLabelValues(a.Name)
+	}
+	return m
+}
+
+func (m *metrics) answered(r *request) {
+	a := &m.api[r.h.Key]
+	a.requests.Add(1)
+	a.latency.Observe(r.b.clock.Now().Sub(r.received).Seconds())
+}
+
+// failed counts a request that cost its connection.
+func (m *metrics) failed(key int16) { m.api[key].aborted.Add(1) }
+
+// refused counts an error code of a reply.
+func (m *metrics) refused(key int16, code protocol.ErrorCode) {
+	a, _ := protocol.Lookup(key)
+	m.errors.WithLabelValues(a.Name, code.Name()).Inc()
+}
+
+func (m *metrics) produced(bytes, records int) {
+	m.producedBatches.Add(1)
+	m.producedBytes.Add(int64(bytes))
+	m.producedRecords.Add(int64(records))
+}
+
+func (m *metrics) fetched(bytes int) { m.fetchedBytes.Add(int64(bytes)) }
+
+// Descriptors of what is read at scrape time.
+type descriptors struct {
+	requests, aborted                                *prometheus.Desc
+	connections, parked                              *prometheus.Desc
+	bytesIn, bytesOut, writes                        *prometheus.Desc
+	sendfileBytes, sendfileCalls, panics             *prometheus.Desc
+	memoryUsed, memoryLimit                          *prometheus.Desc
+	produceBatches, produceBytes, records, fetched   *prometheus.Desc
+	sessions, sessionEvictions                       *prometheus.Desc
+	topics, partitions                               *prometheus.Desc
+	dirOnline, dirTotal, dirFree, dirSize, dirLogs   *prometheus.Desc
+	logSize, logStart, logEnd, logHW, recoveryPoints *prometheus.Desc
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
+}
+
+var figures = descriptors{
+	requests:         desc("requests_total", "Requests that were answered, by API.", "api"),
+	aborted:          desc("requests_aborted_total", "Requests that cost their connection, by API.", "api"),
+	connections:      desc("connections", "Open connections."),
+	parked:           desc("requests_parked", "Requests that wait for acks, for records or for a sync."),
+	bytesIn:          desc("network_received_bytes_total", "Bytes received from clients."),
+	bytesOut:         desc("network_sent_bytes_total", "Bytes sent to clients."),
+	writes:           desc("network_writes_total", "Write calls to sockets, sendfile apart."),
+	sendfileBytes:    desc("sendfile_bytes_total", "Bytes that left files for sockets without passing through the broker's memory."),
+	sendfileCalls:    desc("sendfile_calls_total", "Calls of sendfile."),
+	panics:           desc("handler_panics_total", "Request handlers that panicked."),
+	memoryUsed:       desc("request_memory_bytes", "Bytes of request buffers that are held."),
+	memoryLimit:      desc("request_memory_limit_bytes", "Budget of request buffers (queued.max.request.bytes)."),
+	produceBatches:   desc("produce_batches_total", "Batches that were appended at once for Produce requests."),
+	produceBytes:     desc("produce_bytes_total", "Bytes of those batches."),
+	records:          desc("produce_records_total", "Records of those batches."),
+	fetched:          desc("fetch_bytes_total", "Bytes of records in Fetch responses."),
+	sessions:         desc("fetch_sessions", "Cached fetch sessions."),
+	sessionEvictions: desc("fetch_session_evictions_total", "Fetch sessions that made room for others."),
+	topics:           desc("topics", "Topics of the cluster."),
+	partitions:       desc("partitions", "Partitions of the cluster."),
+	dirOnline:        desc("log_dir_online", "1 while the log directory works.", "dir"),
+	dirTotal:         desc("log_dir_capacity_bytes", "Size of the volume of a log directory.", "dir"),
+	dirFree:          desc("log_dir_free_bytes", "Free space of the volume of a log directory.", "dir"),
+	dirSize:          desc("log_dir_size_bytes", "Size of all logs in a log directory.", "dir"),
+	dirLogs:          desc("log_dir_partitions", "Partitions in a log directory.", "dir"),
+	logSize:          desc("log_size_bytes", "Size of a partition's log.", "topic", "partition"),
+	logStart:         desc("log_start_offset", "First offset of a partition.", "topic", "partition"),
+	logEnd:           desc("log_end_offset", "Offset that the next record of a partition gets.", "topic", "partition"),
+	logHW:            desc("log_high_watermark", "Offset up to which consumers read a partition.", "topic", "partition"),
+	recoveryPoints:   desc("log_synced_offset", "Offset up to which a partition's records are on the disk.", "topic", "partition"),
+}
+
+// Describe implements prometheus.Collector. The collector is unchecked: which logs there
+// are is not known ahead.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- figures.connections
+}
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range []prometheus.Collector{m.accepted, m.rejected, m.abnormal, m.autoCreated, m.latency, m.errors} {
+		c.Collect(ch)
+	}
+	s := scrape{ch}
+	for a := range protocol.APIs() {
+		s.count(figures.requests, m.api[a.Key].requests.Load(), a.Name)
+		s.count(figures.aborted, m.api[a.Key].aborted.Load(), a.Name)
+	}
+	s.network(m.b)
+	s.count(figures.produceBatches, m.producedBatches.Load())
+	s.count(figures.produceBytes, m.producedBytes.Load())
+	s.count(figures.records, m.producedRecords.Load())
+	s.count(figures.fetched, m.fetchedBytes.Load())
+	sessions, evicted := m.b.sessions.stats()
+	s.gauge(figures.sessions, int64(sessions))
+	s.count(figures.sessionEvictions, evicted)
+	s.storage(m.b)
+}
+
+type scrape struct{ ch chan<- prometheus.Metric }
+
+func (s scrape) count(d *prometheus.Desc, v int64, labels ...string) {
+	s.ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func (s scrape) gauge(d *prometheus.Desc, v int64, labels ...string) {
+	s.ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+}
+
+func (s scrape) network(b *Broker) {
+	st := b.connOptions.Stats
+	b.mu.Lock()
+	open := len(b.open)
+	b.mu.Unlock()
+	s.gauge(figures.connections, int64(open))
+	s.gauge(figures.parked, st.Parked.Load())
+	s.count(figures.bytesIn, st.BytesIn.Load())
+	s.count(figures.bytesOut, st.BytesOut.Load())
+	s.count(figures.writes, st.Writes.Load())
+	s.count(figures.sendfileBytes, st.SendfileBytes.Load())
+	s.count(figures.sendfileCalls, st.SendfileCalls.Load())
+	s.count(figures.panics, st.Panics.Load())
+	s.gauge(figures.memoryUsed, b.connOptions.Memory.UsedBytes())
+	s.gauge(figures.memoryLimit, b.connOptions.Memory.LimitBytes())
+}
+
+func (s scrape) storage(b *Broker) {
+	img := b.loader.Image()
+	partitions := 0
+	for _, t := range img.Topics() {
+		partitions += len(t.Partitions)
+	}
+	s.gauge(figures.topics, int64(len(img.Topics())))
+	s.gauge(figures.partitions, int64(partitions))
+	for _, d := range b.store.Dirs() {
+		online := int64(1)
+		if d.Err != nil {
+			online = 0
+		}
+		s.gauge(figures.dirOnline, online, d.Path)
+		s.gauge(figures.dirTotal, d.TotalBytes, d.Path)
+		s.gauge(figures.dirFree, d.FreeBytes, d.Path)
+		s.gauge(figures.dirSize, d.SizeBytes, d.Path)
+		s.gauge(figures.dirLogs, int64(d.Logs), d.Path)
+	}
+	for l := range b.store.Logs() {
+		tp := l.TopicPartition()
+		index := itoa(tp.Partition)
+		s.gauge(figures.logSize, l.SizeBytes(), tp.Topic, index)
+		s.gauge(figures.logStart, l.LogStartOffset(), tp.Topic, index)
+		s.gauge(figures.logEnd, l.LogEndOffset(), tp.Topic, index)
+		s.gauge(figures.logHW, l.HighWatermark(), tp.Topic, index)
+		s.gauge(figures.recoveryPoints, l.SyncedOffset(), tp.Topic, index)
+	}
+}

@@ -1,0 +1,140 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"github.com/millrace/millrace/broker/conn"
+	"github.com/millrace/millrace/protocol"
+)
+
+// session is the broker's side of one connection: it parses headers, knows who is
+// speaking, and calls handlers. All its methods run on the connection's reader goroutine.
+type session struct {
+	b        *Broker
+	c        *conn.Conn
+	listener *listener
+	state    state
+	caller   *Caller // never changed: another client id makes another Caller
+	req      request // the one that is being served
+	parser   protocol.HeaderParser
+	names    protocol.Names
+	// software is what the client says of itself in ApiVersions 3 and later.
+	software, softwareVersion string
+}
+
+// state is where a connection stands. In stateHandshake only what belongs to
+// authentication is served; a listener without it starts in stateServing.
+type state uint8
+
+const (
+	stateHandshake state = iota
+	stateServing
+)
+
+// handshakeBytes bounds requests of a peer that has not said who it is.
+const handshakeBytes = 64 << 10
+
+func newSession(b *Broker, l *listener, nc net.Conn) *session {
+	s := &session{b: b, listener: l, c: conn.New(nc, &b.connOptions)}
+	s.caller = &Caller{Listener: l.name, SecurityProtocol: l.protocol, Address: addrPort(nc.RemoteAddr())}
+	if l.authenticates() {
+		return s
+	}
+	s.caller.Principal = anonymous
+	s.state = stateServing
+	return s
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := t.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// MaxRequestBytes implements conn.Session.
+func (s *session) MaxRequestBytes(key, _ int16) int {
+	if _, known := protocol.Lookup(key); !known {
+		return 0
+	}
+	limit := protocol.RequestLimit(key, int(s.b.config().Broker.SocketRequestMaxBytes))
+	if s.state == stateHandshake {
+		limit = min(limit, handshakeBytes)
+	}
+	return limit
+}
+
+// Serve implements conn.Session.
+func (s *session) Serve(frame []byte) {
+	h, body, err := s.parser.Parse(frame)
+	var unsupported *protocol.UnsupportedError
+	switch {
+	case errors.As(err, &unsupported):
+		s.unsupported(h, unsupported)
+		return
+	case err != nil:
+		s.c.Abort(fmt.Errorf("bad request header: %w", err))
+		return
+	}
+	e := s.b.endpoints.of(h.Key)
+	if e == nil || (s.state == stateHandshake && !e.handshake) {
+		s.c.Abort(fmt.Errorf("api key %d before authentication", h.Key))
+		return
+	}
+	if s.caller.ClientID != h.ClientID {
+		c := *s.caller
+		c.ClientID = h.ClientID
+		s.caller = &c
+	}
+	s.req = request{s: s, b: s.b, h: h, body: body, caller: s.caller, received: s.b.clock.Now()}
+	if e.slow {
+		s.c.Flush() // the handler may take long: what is ready does not wait for it
+	}
+	if err := e.serve(&s.req); err != nil {
+		s.b.metrics.failed(h.Key)
+		s.c.Abort(fmt.Errorf("%s version %d: %w", e.name, h.Version, err))
+	}
+}
+
+// unsupported answers a version that is not served. Only ApiVersions gets an answer, in
+// version 0, from which the client learns what to ask (KIP-511); anything else closes the
+// connection as Apache Kafka does, and says why in the log.
+func (s *session) unsupported(h protocol.RequestHeader, err *protocol.UnsupportedError) {
+	if h.Key != protocol.KeyApiVersions {
+		s.b.log.Warn("connection closed: a request of a version that is not served", "err", err,
+			"client", h.ClientID, "remote", s.caller.Address.String(), "listener", s.listener.name)
+		s.c.Abort(err)
+		return
+	}
+	r := request{s: s, b: s.b, h: h, caller: s.caller, received: s.b.clock.Now()}
+	r.h.Version = 0
+	r.open()
+	r.respondIn(protocol.UnsupportedApiVersions(), 0)
+}
+
+// Closed implements conn.Session.
+func (s *session) Closed(err error) {
+	s.b.forget(s)
+	if err == nil || ordinary(err) {
+		s.b.log.Debug("connection closed", "remote", s.caller.Address.String(), "client", s.caller.ClientID, "err", err)
+		return
+	}
+	s.b.metrics.abnormal.Inc()
+	s.b.log.Warn("connection closed", "remote", s.caller.Address.String(), "client", s.caller.ClientID,
+		"software", s.software, "listener", s.listener.name, slog.Any("err", err))
+}
+
+// ordinary tells the ways in which peers go away that nobody needs to look into.
+func ordinary(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, conn.ErrIdle) || errors.Is(err, conn.ErrClosed)
+}

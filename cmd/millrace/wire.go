@@ -1,0 +1,436 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/millrace/millrace/broker"
+	"github.com/millrace/millrace/broker/config"
+	"github.com/millrace/millrace/controller"
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/checkpoint"
+	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/internal/vfs/osfs"
+	"github.com/millrace/millrace/metadata"
+	"github.com/millrace/millrace/replication"
+)
+
+// metadataFile is the tree's file in the first log directory. Kafka looks at folders and
+// at files whose names it knows there, and leaves it alone.
+const metadataFile = "millrace-metadata"
+
+// server is a whole broker, put together. Its parts are closed in the reverse order of
+// their making; each field is nil until it is made.
+type server struct {
+	fs    vfs.FS
+	clock clock.Clock
+	log   *slog.Logger
+
+	static     *config.Config                // as started
+	config     atomic.Pointer[config.Config] // with dynamic settings
+	id         int32
+	tree       *metadata.FileStore
+	loader     *metadata.Loader
+	controller *controller.Controller
+	store      *engine.Store
+	manager    *replication.Manager
+	listened   map[string]net.Listener // by address, until the broker takes them
+	broker     *broker.Broker
+	admin      *broker.Admin
+
+	failed    chan error // why it ended by itself
+	failOnce  sync.Once
+	ended     chan struct{} // closed by Close
+	following atomic.Pointer[replication.Manager]
+	closing   sync.Once
+	closed    error
+}
+
+// startServer makes a broker and returns when it serves. After an error nothing is left.
+func startServer(ctx context.Context, cfg *config.Config, log *slog.Logger) (running, error) {
+	s := &server{fs: osfs.FS{}, clock: clock.Real{}, log: log, static: cfg, failed: make(chan error, 1), ended: make(chan struct{}), listened: make(map[string]net.Listener)}
+	s.config.Store(cfg)
+	if err := s.start(ctx); err != nil {
+		// What was opened is closed cleanly, so that a start that failed costs no recovery.
+		return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
+	}
+	return s, nil
+}
+
+func (s *server) start(ctx context.Context) error {
+	c := &s.static.Broker
+	for _, step := range []func(context.Context) error{
+		s.listen, s.openTree, s.identify, s.openStore, s.register, s.elect, s.serve,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	s.log.Info("broker is ready", "id", s.id, "cluster", s.loader.Image().ClusterID(), "log.dirs", c.LogDirs, "address", s.Addr())
+	return nil
+}
+
+// listen takes the ports before anything else: a port that is taken should not cost a
+// recovery first. Nothing is accepted until serve.
+func (s *server) listen(ctx context.Context) error {
+	var lc net.ListenConfig
+	for _, l := range s.static.Broker.Listeners {
+		opened, err := lc.Listen(ctx, "tcp", l.Address())
+		if err != nil {
+			return fmt.Errorf("listener %s: %w", l, err)
+		}
+		s.listened[l.Name] = opened
+	}
+	return nil
+}
+
+func (s *server) openTree(ctx context.Context) error {
+	first := s.static.Broker.LogDirs[0]
+	if err := s.fs.MkdirAll(first, 0o755); err != nil {
+		return fmt.Errorf("log directory %s: %w", first, err)
+	}
+	tree, err := metadata.OpenFileStore(s.fs, filepath.Join(first, metadataFile), s.clock)
+	if err != nil {
+		return err
+	}
+	s.tree = tree
+	return ctx.Err()
+}
+
+// identify settles the cluster's and the broker's id: what the log directories carry
+// holds, what is nowhere yet is drawn.
+func (s *server) identify(ctx context.Context) error {
+	carried := checkpoint.Meta{NodeID: -1}
+	for _, dir := range s.static.Broker.LogDirs {
+		m, err := s.readMeta(dir)
+		if err != nil {
+			return err
+		}
+		if carried.ClusterID == "" {
+			carried.ClusterID = m.ClusterID
+		}
+		if carried.NodeID < 0 {
+			carried.NodeID = m.NodeID
+		}
+	}
+	if _, err := controller.Prepare(ctx, s.tree, rand.Reader, carried.ClusterID); err != nil {
+		return err
+	}
+	s.id = s.static.Broker.ID
+	if s.id < 0 {
+		s.id = carried.NodeID
+	}
+	if s.id < 0 {
+		id, err := controller.GenerateBrokerID(ctx, s.tree, s.static.Broker.ReservedID)
+		if err != nil {
+			return err
+		}
+		s.id = id
+	}
+	s.loader = metadata.NewLoader(s.tree, s.log)
+	s.loader.Add(metadata.PublisherFunc(s.applySettings))
+	return nil
+}
+
+func (s *server) readMeta(dir string) (checkpoint.Meta, error) {
+	name := filepath.Join(dir, checkpoint.MetaPropertiesFile)
+	none := checkpoint.Meta{NodeID: -1}
+	f, err := s.fs.OpenFile(name, os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return none, nil
+	}
+	if err != nil {
+		s.log.Warn("meta.properties cannot be read", "file", name, "err", err)
+		return none, nil // the directory may be broken: the others can serve
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil || size > 64<<10 {
+		return none, fmt.Errorf("%s: %d bytes are no meta.properties: %w", name, size, err)
+	}
+	data := make([]byte, size)
+	if _, err := f.ReadAt(data, 0); err != nil && size > 0 {
+		s.log.Warn("meta.properties cannot be read", "file", name, "err", err)
+		return none, nil
+	}
+	m, err := checkpoint.ParseMeta(data)
+	if err != nil {
+		return none, fmt.Errorf("%s: %w", name, err)
+	}
+	return m, nil
+}
+
+// applySettings is a Publisher: dynamic settings of the broker take effect.
+func (s *server) applySettings(_, img *metadata.Image) {
+	next, warnings := s.static.WithDynamic(img.BrokerConfig(s.id), img.DefaultBrokerConfig())
+	for _, w := range warnings {
+		s.log.Warn(w.String())
+	}
+	if s.config.Swap(next) != next {
+		if m := s.following.Load(); m != nil {
+			m.Reconfigure()
+		}
+	}
+}
+
+// topicConfig is the configuration of a topic's logs in an image.
+func (s *server) topicConfig(img *metadata.Image, topic string) config.Topic {
+	return s.config.Load().Topic(img.TopicConfig(topic))
+}
+
+func (s *server) openStore(ctx context.Context) error {
+	c := &s.static.Broker
+	store, err := engine.OpenStore(ctx, engine.StoreOptions{
+		FS: s.fs, Clock: s.clock, Log: s.log, Dirs: c.LogDirs,
+		BrokerID: s.id, ClusterID: s.loader.Image().ClusterID(),
+		DefaultConfig:    s.static.Topic(nil).Log,
+		ConfigFor:        func(topic string) engine.Config { return s.topicConfig(s.loader.Image(), topic).Log },
+		RecoveryThreads:  c.RecoveryThreads,
+		RetentionCheckMs: c.RetentionCheckMs, FlushSchedulerMs: schedulerMs(c.FlushSchedulerMs),
+		CheckpointMs: c.CheckpointMs, StartOffsetCheckpointMs: c.StartOffsetCheckpointMs,
+		HighWatermarkMs: 5000, ProducerExpirationMs: c.ProducerExpirationMs, ProducerExpiryCheckMs: 600_000,
+		IdleAfterMs: idleAfterMs,
+		Random:      mathrand.Int64N,
+		Progress:    recoveryProgress(s.log),
+		OnDirFailed: s.dirFailed,
+	})
+	if err != nil {
+		return err
+	}
+	s.store = store
+	return nil
+}
+
+// idleAfterMs: a log that nobody touched for so long gives its files back.
+const idleAfterMs = 60_000
+
+// schedulerMs: by default Kafka never runs its scheduler, and so ignores flush.ms; here
+// the time that somebody set is kept exactly.
+func schedulerMs(ms int64) int64 {
+	const never = 1<<63 - 1
+	if ms == never {
+		return 0
+	}
+	return ms
+}
+
+// dirFailed ends the broker when no log directory is left, as Kafka does.
+func (s *server) dirFailed(dir string, err error) {
+	s.log.Error("log directory is offline", "dir", dir, "err", err)
+	if s.store == nil {
+		return // OpenStore itself reports that every directory failed
+	}
+	for _, d := range s.store.Dirs() {
+		if d.Err == nil {
+			return
+		}
+	}
+	s.fail(fmt.Errorf("every log directory failed, the last one %s: %w", dir, err))
+}
+
+func (s *server) fail(err error) { s.failOnce.Do(func() { s.failed <- err }) }
+
+// register makes the broker known, with the ports that it really has.
+func (s *server) register(ctx context.Context) error {
+	c := &s.static.Broker
+	b := metadata.Broker{ID: s.id, Rack: c.Rack}
+	for _, l := range c.Listeners {
+		e := metadata.Endpoint{Listener: l.Name, Protocol: l.Protocol, Host: l.Host, Port: portOf(s.listened[l.Name])}
+		if ip := net.ParseIP(l.Host); l.Host == "" || (ip != nil && ip.IsUnspecified()) {
+			e.Host = hostname()
+		}
+		for _, a := range c.Advertised {
+			if a.Name == l.Name {
+				e.Host, e.Port = a.Host, a.Port
+			}
+		}
+		b.Endpoints = append(b.Endpoints, e)
+	}
+	zxid, err := controller.Register(ctx, s.tree, s.clock, b)
+	if err != nil {
+		return err
+	}
+	return s.loader.Wait(ctx, zxid)
+}
+
+func portOf(l net.Listener) int32 {
+	if a, ok := l.Addr().(*net.TCPAddr); ok {
+		return int32(a.Port)
+	}
+	return 0
+}
+
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "localhost"
+	}
+	return name
+}
+
+// elect makes this broker the controller, adopts what a directory of Kafka's holds, and
+// starts to follow the metadata.
+func (s *server) elect(ctx context.Context) error {
+	fresh := s.loader.Image().ControllerEpoch() == 0
+	c, err := controller.Start(ctx, controller.Options{
+		Store: s.tree, Loader: s.loader, Clock: s.clock, Log: s.log, Random: rand.Reader, BrokerID: s.id,
+		ValidateConfig: func(settings map[string]string) error { return s.config.Load().ValidateTopic(settings) },
+		Defaults: func() controller.Defaults {
+			b := &s.config.Load().Broker
+			return controller.Defaults{NumPartitions: b.NumPartitions, ReplicationFactor: b.ReplicationFactor, DeleteTopics: b.DeleteTopics}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	s.controller = c
+	if fresh {
+		return s.adopt(ctx)
+	}
+	return nil
+}
+
+// adopt makes topics of the logs in a directory of Kafka's that is opened in place: the
+// tree is new and knows none of them.
+func (s *server) adopt(ctx context.Context) error {
+	var topics []controller.Adopted
+	for _, t := range replication.FindOnDisk(s.store, s.log) {
+		topics = append(topics, controller.Adopted{Name: t.Name, ID: t.ID, NumPartitions: t.Partitions, LeaderEpoch: t.LeaderEpoch})
+		s.log.Info("topic found on disk", "topic", t.Name, "partitions", t.Partitions)
+	}
+	return s.controller.Adopt(ctx, topics)
+}
+
+// serve lets the partitions follow the metadata, and then clients in.
+func (s *server) serve(ctx context.Context) error {
+	s.manager = replication.NewManager(replication.Options{
+		Store: s.store, BrokerID: s.id, Clock: s.clock, Log: s.log,
+		TopicConfig: func(settings map[string]string) replication.TopicConfig {
+			t := s.config.Load().Topic(settings)
+			return replication.TopicConfig{Log: t.Log, MinInSyncReplicas: t.MinInSyncReplicas}
+		},
+	})
+	s.loader.Add(s.manager)
+	if err := s.manager.WaitApplied(ctx, s.loader.Image().Zxid()); err != nil {
+		return err
+	}
+	s.following.Store(s.manager)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	b, err := broker.Start(ctx, broker.Options{
+		Config: s.config.Load, BrokerID: s.id, Store: s.store, Manager: s.manager, Loader: s.loader,
+		Controller: s.controller, ProducerIDs: controller.NewProducerIDs(s.tree, s.id),
+		Clock: s.clock, Log: s.log, Registry: registry, Random: mathrand.Int64N, Listen: s.handOver,
+	})
+	if err != nil {
+		return err
+	}
+	s.broker = b
+	if at := s.static.Broker.AdminAddress; at != "" {
+		var lc net.ListenConfig
+		l, err := lc.Listen(ctx, "tcp", at)
+		if err != nil {
+			return fmt.Errorf("admin.listener %s: %w", at, err)
+		}
+		s.admin = broker.StartAdmin(l, b, registry, s.log)
+	}
+	return nil
+}
+
+// handOver gives the broker the listeners that are open already.
+func (s *server) handOver(_ context.Context, _, address string) (net.Listener, error) {
+	for _, l := range s.static.Broker.Listeners {
+		if opened := s.listened[l.Name]; opened != nil && l.Address() == address {
+			delete(s.listened, l.Name)
+			return opened, nil
+		}
+	}
+	return nil, fmt.Errorf("no listener was opened for %s", address)
+}
+
+// Addr is where clients connect.
+func (s *server) Addr() string {
+	if s.broker == nil {
+		return ""
+	}
+	return s.broker.Addr().String()
+}
+
+// AdminAddr is the admin port, empty when it is off.
+func (s *server) AdminAddr() string {
+	if s.admin == nil {
+		return ""
+	}
+	return s.admin.Addr().String()
+}
+
+// Wait returns when the broker cannot go on, with the reason.
+func (s *server) Wait() error {
+	select {
+	case err := <-s.failed:
+		return err
+	case <-s.ended:
+		return nil
+	}
+}
+
+// Close stops cleanly: no new requests, those that were started are answered, all logs are
+// flushed and marked clean. When ctx ends first, what is left is recovered at the next start.
+func (s *server) Close(ctx context.Context) error {
+	s.closing.Do(func() {
+		s.closed = s.close(ctx)
+		close(s.ended)
+	})
+	return s.closed
+}
+
+// drainTime bounds how long clients may take to receive what they were promised.
+const drainTime = 10 * time.Second
+
+func (s *server) close(ctx context.Context) error {
+	var errs []error
+	for _, l := range s.listened {
+		errs = append(errs, l.Close())
+	}
+	if s.broker != nil {
+		drain, cancel := context.WithTimeout(ctx, drainTime)
+		if err := s.broker.Close(drain); err != nil {
+			s.log.Warn("not all clients were answered", "err", err)
+		}
+		cancel()
+	}
+	if s.loader != nil {
+		s.loader.Close()
+	}
+	if s.manager != nil {
+		s.manager.Close()
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close(ctx))
+	}
+	if s.tree != nil {
+		errs = append(errs, s.tree.Close())
+	}
+	if s.admin != nil {
+		errs = append(errs, s.admin.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
