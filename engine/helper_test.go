@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/binary"
+	"hash/crc32"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -193,4 +194,7 @@ func mustRead(t testing.TB, elem ...string) []byte {
 	return data
 }
 
-func be64(b []byte) int64 { return int64(binary.BigEndian.Uint64(b)) }
+// resealCRC makes a batch that was changed by hand valid again.
+func resealCRC(b record.Batch) {
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/engine/checkpoint"
 	"github.com/millrace/millrace/engine/flush"
+	"github.com/millrace/millrace/internal/seededbug"
 	"github.com/millrace/millrace/segment"
 )
 
@@ -93,7 +94,7 @@ func (l *Log) onRoll(base int64) {
 	}
 	l.producers.SetEndOffset(max(base, l.producers.EndOffset()))
 	l.takeSnapshotLocked()
-	if l.queue != nil {
+	if l.queue != nil && l.host.background != nil {
 		l.queue.Request() // as Kafka does: what is sealed is flushed soon
 	}
 }
@@ -103,7 +104,7 @@ func (l *Log) takeSnapshotLocked() {
 	at := l.producers.EndOffset()
 	l.snapMu.Lock()
 	defer l.snapMu.Unlock()
-	newest := l.logStart.Load()
+	newest := l.chain.StartOffset()
 	if n := len(l.snapshots); n > 0 {
 		newest = l.snapshots[n-1]
 	}
@@ -142,7 +143,8 @@ func (l *Log) snapshotName(offset int64) string {
 	return filepath.Join(l.Dir(), fmt.Sprintf("%020d%s", offset, snapshotSuffix))
 }
 
-// dropSnapshots removes the snapshots that are not wanted any more, files included.
+// dropSnapshots removes the snapshots that are not wanted any more, files included, for
+// good: one that came back after a power cut would tell of other batches than the log has.
 func (l *Log) dropSnapshots(drop func(offset int64) bool) error {
 	l.snapMu.Lock()
 	l.pending = slices.DeleteFunc(l.pending, func(s snapshotDue) bool { return drop(s.offset) })
@@ -160,7 +162,10 @@ func (l *Log) dropSnapshots(drop func(offset int64) bool) error {
 			return err
 		}
 	}
-	return nil
+	if len(gone) == 0 || seededbug.On(seededbug.NoDirSync) {
+		return nil
+	}
+	return l.host.fs.SyncDir(l.Dir())
 }
 
 // listSnapshots finds the snapshot files of a partition's folder.

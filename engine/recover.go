@@ -43,8 +43,7 @@ func openLog(h *host, spec openSpec) (*Log, segment.RecoveryResult, error) {
 		return nil, segment.RecoveryResult{}, err
 	}
 	l.snapshots = listSnapshots(entries)
-	l.logStart.Store(max(spec.logStart, firstBase(entries)))
-	r := recovery{l: l}
+	r := recovery{l: l, start: firstBase(entries), next: firstBase(entries), dense: !spec.cfg.CleanupCompact, point: spec.recoveryPoint, hole: -1}
 	chain, res, err := segment.Open(segment.Options{
 		FS: h.fs, Clock: h.clock, Dir: spec.dir, Mode: h.mode,
 		Jitter: h.jitter, Background: h.background, OnRoll: l.onRoll,
@@ -130,22 +129,39 @@ func (l *Log) loadSmallFiles(entries []fs.DirEntry) error {
 // recovery applies the batches that the chain scans.
 type recovery struct {
 	l       *Log
+	start   int64 // base of the first segment on disk
 	started bool
 	from    int64 // first offset scanned
 	gap     bool  // the state does not reach up to from: a scan of the log is needed
+	next    int64 // offset after the last batch
+	dense   bool  // no batch is ever removed from the middle of this log
+	point   int64 // everything below was synced
+	hole    int64 // where records are missing, -1: nowhere
 }
 
 func (r *recovery) visit(b record.Batch) error {
 	l := r.l
-	if latest, _ := l.epochs.Latest(); b.LeaderEpoch() > latest {
-		l.epochs.Assign(b.LeaderEpoch(), b.BaseOffset())
+	if expected := max(r.next, r.point); r.dense && r.hole < 0 && b.BaseOffset() > expected {
+		// Only compaction leaves gaps. Here a power cut took the end of a segment, but not
+		// the next one: what follows the hole must not outlive what came before it.
+		r.hole = expected
 	}
+	if r.hole >= 0 {
+		return nil
+	}
+	r.next = b.NextOffset()
 	if !r.started {
+		// The checkpoint may tell of epochs that a truncation took: what is scanned is
+		// derived anew.
+		l.epochs.TruncateTail(b.BaseOffset())
 		r.started, r.from = true, b.BaseOffset()
-		if err := l.loadSnapshot(r.from); err != nil {
+		if err := l.loadSnapshot(r.start, r.from); err != nil {
 			return err
 		}
 		r.gap = l.producers.EndOffset() < r.from
+	}
+	if latest, _ := l.epochs.Latest(); b.LeaderEpoch() > latest {
+		l.epochs.Assign(b.LeaderEpoch(), b.BaseOffset())
 	}
 	if r.gap || b.NextOffset() <= l.producers.EndOffset() {
 		return nil
@@ -181,9 +197,12 @@ func (l *Log) replayAborted() error {
 
 // finishOpen sets the watermarks and completes the producer state.
 func (l *Log) finishOpen(spec openSpec, r *recovery) error {
+	if err := l.closeGaps(spec, r); err != nil {
+		return err
+	}
 	end := l.chain.NextOffset()
-	l.logStart.Store(min(max(spec.logStart, l.chain.StartOffset()), end))
-	start := l.logStart.Load()
+	start := max(spec.logStart, l.chain.StartOffset())
+	l.logStart.Store(start)
 	if l.epochsDamaged {
 		if err := l.deriveEpochs(); err != nil {
 			return err
@@ -224,6 +243,30 @@ func (l *Log) finishOpen(spec openSpec, r *recovery) error {
 	return l.trustRecovered(end)
 }
 
+// closeGaps cuts the log at a hole, and lets a log whose records all lie below the log start
+// begin there: offsets that were given out are not given out again (as Kafka does).
+func (l *Log) closeGaps(spec openSpec, r *recovery) error {
+	if expected := max(r.next, r.point); r.dense && !spec.clean && r.hole < 0 && l.chain.NextOffset() > expected {
+		r.hole = expected // and only an empty segment follows it
+	}
+	if r.hole >= 0 {
+		l.host.log.Warn("log was cut where records are missing", "partition", l.tp.String(), "dir", spec.dir, "offset", r.hole)
+		if err := l.chain.TruncateTo(r.hole); err != nil {
+			return err
+		}
+	}
+	if spec.logStart <= l.chain.NextOffset() {
+		return nil
+	}
+	l.host.log.Warn("log starts anew: it ended below its log start offset", "partition", l.tp.String(), "dir", spec.dir,
+		"log_end_offset", l.chain.NextOffset(), "log_start_offset", spec.logStart)
+	r.gap = true // nothing that was visited is left
+	if err := l.dropSnapshots(func(int64) bool { return true }); err != nil {
+		return err
+	}
+	return l.chain.TruncateFullyAndStartAt(spec.logStart)
+}
+
 // trustRecovered moves the recovery point to the end: the chain has synced what it scanned,
 // and with the folder and the small files nothing is left to do again after the next crash.
 func (l *Log) trustRecovered(end int64) error {
@@ -260,20 +303,20 @@ func firstBase(entries []fs.DirEntry) int64 {
 }
 
 // rebuildProducers brings producer state up to end from the newest good snapshot, or from
-// the log's start. After a clean stop a log without any snapshot has no producers: it was
+// the first batch. After a clean stop a log without any snapshot has no producers: it was
 // written before there were any (Kafka's rule).
 func (l *Log) rebuildProducers(end int64, clean bool) error {
 	if clean && len(l.snapshots) == 0 {
 		l.producers.Reset(end)
 		return nil
 	}
-	if err := l.loadSnapshot(end); err != nil {
+	if err := l.loadSnapshot(l.chain.StartOffset(), end); err != nil {
 		return err
 	}
 	if l.producers.EndOffset() >= end {
 		return nil
 	}
-	return l.chain.Scan(max(l.producers.EndOffset(), l.logStart.Load()), func(b record.Batch, _, _ int64) error {
+	return l.chain.Scan(l.producers.EndOffset(), func(b record.Batch, _, _ int64) error {
 		if b.BaseOffset() >= end || b.NextOffset() <= l.producers.EndOffset() {
 			return nil
 		}
@@ -281,12 +324,14 @@ func (l *Log) rebuildProducers(end int64, clean bool) error {
 	})
 }
 
-// loadSnapshot loads the newest good snapshot at or below limit. Damaged ones are removed.
-// Without one the state is empty as of the log's start.
-func (l *Log) loadSnapshot(limit int64) error {
+// loadSnapshot loads the newest good snapshot in [start, limit]. Damaged ones are removed.
+// Without one the state is empty as of start, the base of the first segment. An older
+// snapshot is of no use: batches that were written after it are gone, and a producer whose
+// state lacks some would be refused for a gap.
+func (l *Log) loadSnapshot(start, limit int64) error {
 	for i := len(l.snapshots) - 1; i >= 0; i-- {
 		offset := l.snapshots[i]
-		if offset > limit {
+		if offset > limit || offset < start {
 			continue
 		}
 		name := l.snapshotName(offset)
@@ -306,7 +351,7 @@ func (l *Log) loadSnapshot(limit int64) error {
 			return err
 		}
 	}
-	l.producers.Reset(l.logStart.Load())
+	l.producers.Reset(start)
 	return nil
 }
 

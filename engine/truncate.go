@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 
+	"github.com/millrace/millrace/record"
 	"github.com/millrace/millrace/segment"
 )
 
@@ -30,7 +31,6 @@ func (l *Log) TruncateTo(offset int64) error {
 		l.logStart.Store(min(end, l.logStart.Load()))
 		l.epochs.TruncateTail(end)
 		l.flushedFrom = min(l.flushedFrom, end)
-		l.producers.Reset(0)
 		if err := errors.Join(l.rebuildProducers(end, false), l.replayAborted()); err != nil {
 			return err
 		}
@@ -69,6 +69,10 @@ func (l *Log) truncate(offset int64, cut func() error) error {
 	if err := l.Failure(); err != nil {
 		return err
 	}
+	offset, err := l.cutOffset(offset)
+	if err != nil {
+		return l.truncateError(err)
+	}
 	if offset < l.recoveryPoint.Load() {
 		l.recoveryPoint.Store(offset)
 		if err := l.host.saveRecoveryPoints(); err != nil {
@@ -84,7 +88,23 @@ func (l *Log) truncate(offset int64, cut func() error) error {
 		return l.truncateError(err)
 	}
 	l.touch()
+	// A checkpointed log start may lie above the new one, and would hide records.
+	if err := l.host.saveLogStarts(); err != nil && !segment.IsDiskFull(err) {
+		return l.truncateError(err)
+	}
 	return nil
+}
+
+// cutOffset is where a truncation to offset will let the log end: a batch goes as a whole.
+func (l *Log) cutOffset(offset int64) (int64, error) {
+	if offset < l.chain.StartOffset() || offset >= l.chain.NextOffset() {
+		return offset, nil
+	}
+	b, err := l.chain.ReadBatch(offset, nil)
+	if err != nil {
+		return 0, err
+	}
+	return min(offset, record.Batch(b).BaseOffset()), nil
 }
 
 func (l *Log) truncateError(err error) error {
