@@ -19,7 +19,7 @@ type Chain struct {
 	synced atomic.Int64               // offset below which everything is durable
 
 	conf        atomic.Pointer[Config] // cfg for those who do not hold mu
-	truncations atomic.Int64           // so that a reader knows why its lookup failed
+	truncations atomic.Int64           // odd while a segment is cut and the list replaced, see Read
 
 	// Guarded by mu.
 	cfg     Config

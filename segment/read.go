@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"os"
+	"runtime"
 
 	"github.com/millrace/millrace/internal/vfs"
 )
@@ -17,6 +18,10 @@ import (
 func (c *Chain) Read(offset int64, maxBytes int, upTo int64, minOne bool) (vfs.Range, error) {
 	for {
 		truncations := c.truncations.Load()
+		if truncations&1 != 0 {
+			runtime.Gosched() // two stores away from being over
+			continue
+		}
 		list := c.segments()
 		next, _ := list[len(list)-1].end()
 		if offset < list[0].base || offset > next {
@@ -27,8 +32,12 @@ func (c *Chain) Read(offset int64, maxBytes int, upTo int64, minOne bool) (vfs.R
 			return vfs.Range{}, nil
 		}
 		rng, err := c.readFrom(list, offset, int64(maxBytes), upTo, minOne)
-		if err == nil {
+		if err == nil && c.truncations.Load() == truncations {
 			return rng, nil
+		}
+		rng.Release()
+		if err == nil {
+			continue // cut meanwhile: what was found may have a hole where the cut was
 		}
 		c.poisonIfFault(err)
 		if c.truncations.Load() != truncations || errors.Is(err, os.ErrNotExist) && c.moved(list) {

@@ -90,10 +90,11 @@ func (c *Chain) shorten(s *segment, kept, above []*segment, next, at int64) erro
 	if err != nil {
 		return err
 	}
-	s.publish(next, at)
-	pinned := s.pins.Load() > 0
 	c.truncations.Add(1)
+	s.publish(next, at)
 	c.setList(kept)
+	c.truncations.Add(1)
+	pinned := s.pins.Load() > 0
 	if err := c.removeAll(above); err != nil {
 		return err
 	}
@@ -165,7 +166,7 @@ func (c *Chain) restartAt(offset int64) error {
 	if _, err := s.openWrite(); err != nil {
 		return err
 	}
-	c.truncations.Add(1)
+	c.truncations.Add(2)
 	if err := c.o.FS.SyncDir(c.o.Dir); err != nil {
 		return err
 	}
