@@ -67,6 +67,7 @@ type tool struct {
 
 func toolbox() []tool {
 	return []tool{
+		{"server", "kafka-server-start", func(name string) *cobra.Command { return serverCommand(name, startServer) }},
 		{"topics", "kafka-topics", topics.Command},
 		{"console-producer", "kafka-console-producer", console.Producer},
 		{"console-consumer", "kafka-console-consumer", console.Consumer},

@@ -151,7 +151,11 @@ func (o *serverOptions) serve(cmd *cobra.Command, start startFunc) (err error) {
 	}
 	parent.ready()
 	notifySystemd("READY=1")
-	log.Info(fmt.Sprintf("[KafkaServer id=%d] started", cfg.Broker.ID), "address", srv.Addr(), "version", version, "took", time.Since(began).Round(time.Millisecond))
+	id := cfg.Broker.ID
+	if s, ok := srv.(*server); ok {
+		id = s.id // may have been drawn
+	}
+	log.Info(fmt.Sprintf("[KafkaServer id=%d] started", id), "address", srv.Addr(), "version", version, "took", time.Since(began).Round(time.Millisecond))
 	if o.file == "" && !inBackground() {
 		fmt.Fprint(cmd.OutOrStdout(), banner(srv, cfg.Broker.LogDirs, time.Since(began)))
 	}

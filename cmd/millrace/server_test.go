@@ -201,6 +201,7 @@ func TestStopFindsBrokersOnly(t *testing.T) {
 		"12": {"/opt/kafka/bin/millrace (deleted)", "x\x00--as\x00kafka-server-start.sh\x00"},
 		"13": {"/usr/bin/vi", "vi\x00server\x00"},
 		"14": {"/opt/kafka/bin/millrace", "millrace\x00topics\x00"},
+		"15": {"/elsewhere/bin/millrace", "millrace\x00server\x00"},
 	} {
 		if err := os.MkdirAll(filepath.Join(proc, pid), 0o755); err != nil {
 			t.Fatal(err)
@@ -212,7 +213,7 @@ func TestStopFindsBrokersOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	pids, err := brokers(proc)
+	pids, err := brokers(proc, "/opt/kafka/bin/millrace")
 	if err != nil || len(pids) != 2 {
 		t.Fatalf("%v %v", pids, err)
 	}

@@ -22,7 +22,7 @@ func stopCommand(name string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         name,
 		Short:       "Stop the brokers of this machine (kafka-server-stop.sh)",
-		Long:        "Send SIGTERM to the running brokers of this machine (SIGNAL=KILL sends another signal).\nThe exit code is 1 when there is none.",
+		Long:        "Send SIGTERM to the brokers of this machine that run this program (SIGNAL=KILL sends another signal).\nThe exit code is 1 when there is none.",
 		Example:     strings.ReplaceAll(stopExamples, "{{.}}", cli.Called(name)),
 		Annotations: map[string]string{noArguments: "yes"},
 	}
@@ -32,7 +32,11 @@ func stopCommand(name string) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		pids, err := brokers("/proc")
+		exe, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		pids, err := brokers("/proc", exe)
 		if err != nil {
 			return err
 		}
@@ -63,9 +67,10 @@ func stopSignal(name string) (syscall.Signal, error) {
 	return 0, cli.Usagef("SIGNAL=%s: must be TERM, INT or KILL", name)
 }
 
-// brokers finds the processes that run this program as a server, by what the kernel says
-// of each process. Processes of other users are not seen.
-func brokers(proc string) ([]int, error) {
+// brokers finds the processes that run the program at exe as a server, by what the kernel
+// says of each process; exe may have been replaced since. Processes of other users are not
+// seen, and those of another installation are not ours to stop.
+func brokers(proc, exe string) ([]int, error) {
 	entries, err := os.ReadDir(proc)
 	if err != nil {
 		return nil, fmt.Errorf("the running processes cannot be read: %w", err)
@@ -76,8 +81,8 @@ func brokers(proc string) ([]int, error) {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		exe, err := os.Readlink(filepath.Join(proc, e.Name(), "exe"))
-		if err != nil || strings.TrimSuffix(filepath.Base(exe), " (deleted)") != "millrace" {
+		runs, err := os.Readlink(filepath.Join(proc, e.Name(), "exe"))
+		if err != nil || strings.TrimSuffix(runs, " (deleted)") != exe {
 			continue
 		}
 		line, err := os.ReadFile(filepath.Join(proc, e.Name(), "cmdline"))
