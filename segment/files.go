@@ -101,12 +101,13 @@ func (h *files) openIndexes() error {
 	}
 	off, tim, err := h.s.openIndexes()
 	if isUntrusted(err) {
-		if err = h.s.rebuildIndexes(h.log); err != nil {
-			return err
+		b, rerr := h.s.rebuildIndexes(h.log)
+		if rerr != nil {
+			return rerr
 		}
-		off, tim, err = h.s.openIndexes()
-	}
-	if err != nil {
+		off = index.HeapOffset(h.s.name(indexSuffix), h.s.base, b.off)
+		tim = index.HeapTime(h.s.name(timeSuffix), h.s.base, b.tim)
+	} else if err != nil {
 		return err
 	}
 	h.tim.Store(tim)

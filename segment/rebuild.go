@@ -49,12 +49,25 @@ func (b *indexBuilder) finish(maxTimestamp, maxTimestampAt int64) {
 	b.addTime(maxTimestamp, maxTimestampAt)
 }
 
-// storeIndexes replaces the index files of a scanned segment.
-func (s *segment) storeIndexes(b *indexBuilder) error {
+// store replaces the index files of s.
+func (b *indexBuilder) store(s *segment) error {
 	if err := s.c.replaceFile(s.name(indexSuffix), b.off); err != nil {
 		return err
 	}
-	if err := s.c.replaceFile(s.name(timeSuffix), b.tim); err != nil {
+	return s.c.replaceFile(s.name(timeSuffix), b.tim)
+}
+
+// storeIndexes replaces the index files of a scanned segment. On a full disk it only removes
+// them, for the broker must start: the active segment then has an empty index, a sealed
+// one's is made in memory when it is needed.
+func (s *segment) storeIndexes(b *indexBuilder) error {
+	err := b.store(s)
+	if IsDiskFull(err) {
+		b.off, b.tim = nil, nil
+		b.last = 0
+		err = s.removeIndexes()
+	}
+	if err != nil {
 		return err
 	}
 	s.offCount = len(b.off) / index.OffsetEntryBytes
@@ -63,8 +76,18 @@ func (s *segment) storeIndexes(b *indexBuilder) error {
 	return nil
 }
 
-// rebuildIndexes makes the indexes of a sealed segment anew from its log.
-func (s *segment) rebuildIndexes(f vfs.File) error {
+func (s *segment) removeIndexes() error {
+	for _, suffix := range []string{indexSuffix, timeSuffix} {
+		if err := s.c.o.FS.Remove(s.name(suffix)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// rebuildIndexes makes the indexes of a sealed segment anew from its log and stores them,
+// unless the disk is full.
+func (s *segment) rebuildIndexes(f vfs.File) (*indexBuilder, error) {
 	_, limit := s.end()
 	cfg := s.c.conf.Load()
 	b := indexBuilder{base: s.base, interval: int64(cfg.IndexIntervalBytes), maxBytes: cfg.IndexMaxBytes}
@@ -73,10 +96,13 @@ func (s *segment) rebuildIndexes(f vfs.File) error {
 	for sc.step() {
 	}
 	if sc.err != nil {
-		return sc.err
+		return nil, sc.err
 	}
 	b.finish(shadow.maxTimestamp, shadow.maxTimestampAt)
-	return errors.Join(s.c.replaceFile(s.name(indexSuffix), b.off), s.c.replaceFile(s.name(timeSuffix), b.tim))
+	if err := b.store(s); err != nil && !IsDiskFull(err) {
+		return nil, err
+	}
+	return &b, nil
 }
 
 // replaceFile writes a file whole: readers of the name see the old one or the new one.

@@ -54,7 +54,8 @@ func (c *Chain) checkIndexes(s *segment, res *RecoveryResult) error {
 		return err
 	}
 	defer f.Close()
-	return s.rebuildIndexes(f)
+	_, err = s.rebuildIndexes(f)
+	return err
 }
 
 // openTail finds the end of the active segment after a clean stop: its indexes are

@@ -165,16 +165,34 @@ func (s *segment) readMaxTimestamp() (timestamp, offset int64, err error) {
 	cur := newCursor(h, limit)
 	defer cur.free()
 	pos, err := cur.start(math.MaxInt64)
-	for err == nil && pos < limit {
-		var hd header
-		if hd, err = cur.header(pos); err == nil {
-			if hd.maxTimestamp > timestamp {
-				timestamp, offset = hd.maxTimestamp, hd.last
-			}
-			pos += hd.size
-		}
+	if err != nil {
+		return timestamp, offset, err
+	}
+	ts, at, err := cur.maxTimestamp(pos)
+	if err != nil && pos > 0 && isCorrupt(err) {
+		ts, at, err = cur.maxTimestamp(0) // the index was wrong, not the log
+	}
+	if ts > timestamp {
+		timestamp, offset = ts, at
 	}
 	return timestamp, offset, err
+}
+
+// maxTimestamp is the largest timestamp of the batches from pos on, -1 for none, and the
+// last offset of the first batch that has it.
+func (c *cursor) maxTimestamp(pos int64) (timestamp, offset int64, err error) {
+	timestamp = -1
+	for pos < c.limit {
+		hd, err := c.header(pos)
+		if err != nil {
+			return timestamp, offset, err
+		}
+		if hd.maxTimestamp > timestamp {
+			timestamp, offset = hd.maxTimestamp, hd.last
+		}
+		pos += hd.size
+	}
+	return timestamp, offset, nil
 }
 
 // readFirstTimestamp is the max timestamp of the segment's first batch, -1 for none: what
