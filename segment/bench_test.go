@@ -195,3 +195,100 @@ func (r *rawFile) close(b *testing.B) {
 		b.Fatal(err)
 	}
 }
+
+// BenchmarkRecovery scans a log of 256 MiB from the page cache: bytes of log per second.
+func BenchmarkRecovery(b *testing.B) {
+	for _, size := range []int{1 << 10, 16 << 10} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			o := Options{FS: osfs.FS{}, Clock: clock.Real{}, Dir: b.TempDir()}
+			cfg := benchConfig()
+			cfg.SegmentBytes = 128 << 20
+			c, _, err := Open(o, cfg, Recovery{Clean: true})
+			if err != nil {
+				b.Fatal(err)
+			}
+			batch := sizedBatch(b, size)
+			for i := int64(0); c.SizeBytes() < 256<<20; i++ {
+				batch.Stamp(i, 0)
+				if err := c.Append(batch, i, 1_700_000_000_000, i); err != nil {
+					b.Fatal(err)
+				}
+			}
+			total := c.SizeBytes()
+			if err := c.Close(); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(total)
+			b.ResetTimer()
+			for range b.N {
+				c, res, err := Open(o, cfg, Recovery{})
+				if err != nil || res.ScannedBytes != total {
+					b.Fatal(res, err)
+				}
+				c.Kill()
+			}
+		})
+	}
+}
+
+// BenchmarkOpenClean opens a small log after a clean stop and makes it idle.
+func BenchmarkOpenClean(b *testing.B) {
+	o := Options{FS: osfs.FS{}, Clock: clock.Real{}, Dir: b.TempDir()}
+	c, _, err := Open(o, benchConfig(), Recovery{Clean: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	batch := sizedBatch(b, 1024)
+	for i := range int64(20) {
+		batch.Stamp(i, 0)
+		if err := c.Append(batch, i, 1_700_000_000_000, i); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := c.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		c, _, err := Open(o, benchConfig(), Recovery{Clean: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		c.Kill()
+	}
+}
+
+// BenchmarkRead finds a range of at most 16 KiB, at the tail of the active segment and
+// anywhere in it.
+func BenchmarkRead(b *testing.B) {
+	o := Options{FS: osfs.FS{}, Clock: clock.Real{}, Dir: b.TempDir()}
+	c, _, err := Open(o, benchConfig(), Recovery{Clean: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Kill()
+	batch := sizedBatch(b, 1024)
+	const n = 100_000
+	for i := range int64(n) {
+		batch.Stamp(i, 0)
+		if err := c.Append(batch, i, 1_700_000_000_000, i); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, x := range []struct {
+		name  string
+		among int64
+	}{{"tail", 10}, {"uniform", n}} {
+		b.Run(x.name, func(b *testing.B) {
+			rng := rand.New(rand.NewSource(1))
+			b.ReportAllocs()
+			for range b.N {
+				r, err := c.Read(n-1-rng.Int63n(x.among), 16<<10, n, true)
+				if err != nil {
+					b.Fatal(err)
+				}
+				r.Release()
+			}
+		})
+	}
+}
