@@ -47,12 +47,14 @@ func newEnv(t testing.TB) *env {
 func openEnv(t testing.TB, disk *memfs.FS) *env {
 	t.Helper()
 	e := &env{t: t, disk: disk, fs: errorfs.Wrap(disk, nil), clock: testkit.NewClock(time.UnixMilli(1_700_000_000_000))}
-	durable, compact := engine.DefaultConfig(), engine.DefaultConfig()
+	plain := engine.DefaultConfig()
+	plain.SegmentBytes = 1 << 20 // the disk is in memory
+	durable, compact := plain, plain
 	durable.FlushMessages = 1
 	compact.CleanupCompact, compact.CleanupDelete = true, false
 	e.configs = map[string]TopicConfig{
-		"": {Log: engine.DefaultConfig(), MinInSyncReplicas: 1}, "durable": {Log: durable, MinInSyncReplicas: 1},
-		"compact": {Log: compact, MinInSyncReplicas: 1}, "two": {Log: engine.DefaultConfig(), MinInSyncReplicas: 2},
+		"": {Log: plain, MinInSyncReplicas: 1}, "durable": {Log: durable, MinInSyncReplicas: 1},
+		"compact": {Log: compact, MinInSyncReplicas: 1}, "two": {Log: plain, MinInSyncReplicas: 2},
 	}
 	var err error
 	if e.tree, err = metadata.OpenFileStore(disk, "/tree", e.clock); err != nil {

@@ -126,7 +126,7 @@ func TestFindOnDisk(t *testing.T) {
 		if id > 0 {
 			topic = topicID(id)
 		}
-		l, err := e.store.Create(tp, topic, engine.DefaultConfig())
+		l, err := e.store.Create(tp, topic, e.configs[""].Log)
 		if err != nil {
 			t.Fatal(err)
 		}
