@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,6 +53,9 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// quickExit is the environment in which the race detector does not wait a second at exit.
+func quickExit() []string { return append(os.Environ(), "GORACE=atexit_sleep_ms=0") }
+
 // freePort is a port that nobody listens on now.
 func freePort(t *testing.T) string {
 	t.Helper()
@@ -69,7 +71,7 @@ func runTool(t *testing.T, home, input, script string, words ...string) (out str
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // cleanups run tools too
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(home, "bin", script), words...)
-	cmd.Dir, cmd.Stdin = home, strings.NewReader(input)
+	cmd.Dir, cmd.Stdin, cmd.Env = home, strings.NewReader(input), quickExit()
 	var both bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &both, &both
 	if err := cmd.Run(); cmd.ProcessState == nil {
@@ -82,7 +84,7 @@ func runTool(t *testing.T, home, input, script string, words ...string) (out str
 type testBroker struct {
 	cmd    *exec.Cmd
 	output *bytes.Buffer
-	took   string // ms from the start to ready, as it says itself
+	took   time.Duration // from the start of the process until it serves
 	rest   chan error
 }
 
@@ -92,30 +94,30 @@ func startBroker(t *testing.T, home, at string) *testBroker {
 	b := &testBroker{output: new(bytes.Buffer), rest: make(chan error, 1)}
 	b.cmd = exec.Command(filepath.Join(home, "bin", "millrace"), "server", "--override", "listeners=PLAINTEXT://"+at, "--override", "admin.listener="+freePort(t))
 	b.cmd.Dir = home
-	b.cmd.Env = append(os.Environ(), "MILLRACE_DATA=")
+	b.cmd.Env = append(quickExit(), "MILLRACE_DATA=")
 	pipe, err := b.cmd.StdoutPipe()
 	must(t, err)
 	b.cmd.Stderr = b.cmd.Stdout
 	must(t, b.cmd.Start())
 	t.Cleanup(func() { _ = b.cmd.Process.Kill() })
-	ready := make(chan string, 1)
+	began, ready := time.Now(), make(chan bool, 1)
 	go func() {
 		defer close(ready)
 		lines := bufio.NewScanner(pipe)
 		for lines.Scan() {
 			fmt.Fprintln(b.output, lines.Text())
-			if m := regexp.MustCompile(`is ready on \S+ \((\d+) ms\)`).FindStringSubmatch(lines.Text()); m != nil {
-				ready <- m[1]
+			if strings.Contains(lines.Text(), " is ready on ") {
+				ready <- true
 				break
 			}
 		}
 		go func() { _, err := io.Copy(b.output, pipe); b.rest <- err }()
 	}()
-	var ok bool
-	if b.took, ok = <-ready; !ok {
+	if !<-ready {
 		<-b.rest
 		t.Fatalf("the broker did not start: %v\n%s", b.cmd.Wait(), b.output)
 	}
+	b.took = time.Since(began)
 	return b
 }
 
@@ -131,7 +133,6 @@ func (b *testBroker) stop(t *testing.T, sig syscall.Signal) int {
 func TestTwoMinutesOfTheReadme(t *testing.T) {
 	home, at := install(t), freePort(t)
 	b := startBroker(t, home, at)
-	t.Logf("ready after %s ms", b.took)
 	for _, step := range []struct {
 		input, words, want string
 		code               int
@@ -167,6 +168,24 @@ func TestTwoMinutesOfTheReadme(t *testing.T) {
 	}
 	if code := b.stop(t, syscall.SIGTERM); code != 0 {
 		t.Errorf("SIGTERM: exit code %d\n%s", code, b.output)
+	}
+}
+
+// A start on an empty directory is no more than a blink. The machine may be busy: one
+// start of several has to be quick.
+func TestReadyWithin100ms(t *testing.T) {
+	best := time.Hour
+	for range 10 {
+		b := startBroker(t, install(t), freePort(t))
+		best = min(best, b.took)
+		b.stop(t, syscall.SIGTERM)
+		if best < 100*time.Millisecond {
+			break
+		}
+	}
+	t.Logf("process start to serving: %v", best)
+	if best >= 100*time.Millisecond {
+		t.Errorf("the best of 10 starts took %v", best)
 	}
 }
 

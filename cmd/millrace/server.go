@@ -130,7 +130,8 @@ func (o *serverOptions) serve(cmd *cobra.Command, start startFunc) (err error) {
 	if err != nil {
 		return err
 	}
-	log, closeLog, err := o.logger(cmd.OutOrStdout())
+	out := &lockedWriter{w: cmd.OutOrStdout()} // log lines come from everywhere
+	log, closeLog, err := o.logger(out)
 	if err != nil {
 		return err
 	}
@@ -157,7 +158,7 @@ func (o *serverOptions) serve(cmd *cobra.Command, start startFunc) (err error) {
 	}
 	log.Info(fmt.Sprintf("[KafkaServer id=%d] started", id), "address", srv.Addr(), "version", version, "took", time.Since(began).Round(time.Millisecond))
 	if o.file == "" && !inBackground() {
-		fmt.Fprint(cmd.OutOrStdout(), banner(srv, cfg.Broker.LogDirs, time.Since(began)))
+		fmt.Fprint(out, banner(srv, cfg.Broker.LogDirs, time.Since(began)))
 	}
 	return awaitEnd(srv, stopping, log)
 }
