@@ -76,12 +76,11 @@ func (s *session) MaxRequestBytes(key, _ int16) int {
 // Serve implements conn.Session.
 func (s *session) Serve(frame []byte) {
 	h, body, err := s.parser.Parse(frame)
-	var unsupported *protocol.UnsupportedError
-	switch {
-	case errors.As(err, &unsupported):
-		s.unsupported(h, unsupported)
-		return
-	case err != nil:
+	if err != nil {
+		if unsupported, ok := errors.AsType[*protocol.UnsupportedError](err); ok {
+			s.unsupported(h, unsupported)
+			return
+		}
 		s.c.Abort(fmt.Errorf("bad request header: %w", err))
 		return
 	}
