@@ -98,6 +98,7 @@ func (op *produceOp) start() {
 		op.waiting.Add(1)
 		result, pending := p.Produce(batch, op.in.Acks, -1, engine.Client, op, i, op.in.TimeoutMs)
 		if pending {
+			op.r.b.metrics.produced(len(batch), int(batch.Count()))
 			continue
 		}
 		op.waiting.Add(-1)
@@ -107,7 +108,9 @@ func (op *produceOp) start() {
 			continue
 		}
 		success(out, result)
-		op.r.b.metrics.produced(len(batch), int(batch.Count()))
+		if !result.Duplicate {
+			op.r.b.metrics.produced(len(batch), int(batch.Count()))
+		}
 	}
 }
 
@@ -165,6 +168,10 @@ func success(out *protocol.ProduceOutcome, res replication.ProduceResult) {
 // fail fills in an outcome; it may run on any goroutine, for its own i.
 func (op *produceOp) fail(i int, err error) {
 	code, message := codeOf(err)
+	if code == protocol.CodeUnknownServerError {
+		in := &op.in.Partitions[i]
+		op.r.b.log.Error("a produce failed", "topic", op.in.Topics[in.Topic].Name, "partition", in.Index, "err", err)
+	}
 	out := &op.outcomes[i]
 	out.Fail(code, message)
 	out.RecordErrors = recordErrors(err)

@@ -22,9 +22,7 @@ type Reply struct {
 	framedBytes int
 	// then, if set, is called by the writer after the reply was sent or dropped.
 	then func(sent bool)
-	// closeAfter closes the connection once the reply is sent.
-	closeAfter bool
-	home       *sync.Pool
+	home *sync.Pool
 }
 
 // cut is a range that is sent after Buf[:at].
@@ -75,9 +73,6 @@ func (r *Reply) AddRange(rng vfs.Range) {
 func (r *Reply) SetFramed(sections []protocol.Section, totalBytes int) {
 	r.framed, r.framedBytes = sections, totalBytes
 }
-
-// CloseAfter makes the connection close once this reply is sent.
-func (r *Reply) CloseAfter() { r.closeAfter = true }
 
 // Then registers a function for the moment at which the reply is sent or dropped.
 func (r *Reply) Then(f func(sent bool)) { r.then = f }

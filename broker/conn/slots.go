@@ -132,9 +132,6 @@ func (c *Conn) takeReadyLocked() {
 		c.queuedBytes -= e.reply.heldBytes()
 		*e = slot{}
 		c.head++
-		if c.batch[len(c.batch)-1].closeAfter {
-			return // nothing is sent after it
-		}
 	}
 }
 

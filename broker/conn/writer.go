@@ -33,10 +33,10 @@ func (c *Conn) Flush() {
 			break
 		}
 		c.mu.Unlock()
-		last, err := c.sendBatch()
+		err := c.sendBatch()
 		c.mu.Lock()
 		c.sentLocked()
-		if err != nil || last {
+		if err != nil {
 			c.failLocked(err)
 			break
 		}
@@ -53,23 +53,18 @@ func (c *Conn) sentLocked() {
 	c.changed.Broadcast()
 }
 
-// sendBatch writes c.batch and releases every reply of it, also after an error. last
-// tells that a reply asked for the connection to be closed after it.
-func (c *Conn) sendBatch() (last bool, err error) {
+// sendBatch writes c.batch and releases every reply of it, also after an error.
+func (c *Conn) sendBatch() (err error) {
 	o := outbound{c: c}
 	for i, r := range c.batch {
-		final := i == len(c.batch)-1 || r.closeAfter
-		if err == nil && !last {
-			err = o.reply(r, final)
-			last = r.closeAfter
-			r.finish(err == nil)
-		} else {
-			r.finish(false)
+		if err == nil {
+			err = o.reply(r, i == len(c.batch)-1)
 		}
+		r.finish(err == nil)
 		c.batch[i] = nil
 	}
 	o.release()
-	return last, err
+	return err
 }
 
 // outbound is the state of one round: bytes that are collected for the next write.

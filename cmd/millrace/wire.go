@@ -24,6 +24,7 @@ import (
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/checkpoint"
 	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/internal/metrics"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/vfs/osfs"
 	"github.com/millrace/millrace/metadata"
@@ -48,6 +49,7 @@ type server struct {
 	loader     *metadata.Loader
 	controller *controller.Controller
 	store      *engine.Store
+	registry   *prometheus.Registry
 	manager    *replication.Manager
 	listened   map[string]net.Listener // by address, until the broker takes them
 	broker     *broker.Broker
@@ -57,14 +59,24 @@ type server struct {
 	failOnce  sync.Once
 	ended     chan struct{} // closed by Close
 	following atomic.Pointer[replication.Manager]
+	loaded    atomic.Pointer[engine.Store] // the store, for what its own goroutines call
 	closing   sync.Once
 	closed    error
 }
 
 // startServer makes a broker and returns when it serves. After an error nothing is left.
 func startServer(ctx context.Context, cfg *config.Config, log *slog.Logger) (running, error) {
-	s := &server{fs: osfs.FS{}, clock: clock.Real{}, log: log, static: cfg, failed: make(chan error, 1), ended: make(chan struct{}), listened: make(map[string]net.Listener)}
+	s := &server{
+		clock: clock.Real{}, log: log, static: cfg, registry: prometheus.NewRegistry(),
+		failed: make(chan error, 1), ended: make(chan struct{}), listened: make(map[string]net.Listener),
+	}
 	s.config.Store(cfg)
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	timed, err := metrics.NewFS(osfs.FS{}, s.clock, s.registry)
+	if err != nil {
+		return nil, err
+	}
+	s.fs = timed
 	if err := s.start(ctx); err != nil {
 		// What was opened is closed cleanly, so that a start that failed costs no recovery.
 		return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
@@ -216,6 +228,7 @@ func (s *server) openStore(ctx context.Context) error {
 		return err
 	}
 	s.store = store
+	s.loaded.Store(store)
 	return nil
 }
 
@@ -235,10 +248,11 @@ func schedulerMs(ms int64) int64 {
 // dirFailed ends the broker when no log directory is left, as Kafka does.
 func (s *server) dirFailed(dir string, err error) {
 	s.log.Error("log directory is offline", "dir", dir, "err", err)
-	if s.store == nil {
+	store := s.loaded.Load()
+	if store == nil {
 		return // OpenStore itself reports that every directory failed
 	}
-	for _, d := range s.store.Dirs() {
+	for _, d := range store.Dirs() {
 		if d.Err == nil {
 			return
 		}
@@ -333,12 +347,10 @@ func (s *server) serve(ctx context.Context) error {
 		return err
 	}
 	s.following.Store(s.manager)
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	b, err := broker.Start(ctx, broker.Options{
 		Config: s.config.Load, BrokerID: s.id, Store: s.store, Manager: s.manager, Loader: s.loader,
 		Controller: s.controller, ProducerIDs: controller.NewProducerIDs(s.tree, s.id),
-		Clock: s.clock, Log: s.log, Registry: registry, Random: mathrand.Int64N, Listen: s.handOver,
+		Clock: s.clock, Log: s.log, Registry: s.registry, Random: mathrand.Int64N, Listen: s.handOver,
 	})
 	if err != nil {
 		return err
@@ -350,7 +362,7 @@ func (s *server) serve(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("admin.listener %s: %w", at, err)
 		}
-		s.admin = broker.StartAdmin(l, b, registry, s.log)
+		s.admin = broker.StartAdmin(l, b, s.registry, s.log)
 	}
 	return nil
 }
