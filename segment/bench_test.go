@@ -292,3 +292,33 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAppendSync appends 4 KiB and syncs: msync behind stores through the mapping, and
+// fdatasync behind WriteAt.
+func BenchmarkAppendSync(b *testing.B) {
+	batch := sizedBatch(b, 4<<10)
+	for _, x := range []struct {
+		name   string
+		synced bool
+	}{{"mapped-msync", false}, {"pwrite-fdatasync", true}} {
+		b.Run(x.name, func(b *testing.B) {
+			cfg := benchConfig()
+			cfg.SyncEveryAppend = x.synced
+			c, _, err := Open(Options{FS: osfs.FS{}, Clock: clock.Real{}, Dir: b.TempDir(), Mode: Mapped}, cfg, Recovery{Clean: true})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Kill()
+			b.ResetTimer()
+			for i := range int64(b.N) {
+				batch.Stamp(i, 0)
+				if err := c.Append(batch, i, 1_700_000_000_000, i); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := c.Sync(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
