@@ -99,8 +99,12 @@ func (d *logDir) open() error {
 func makeDir(fsys vfs.FS, path string) error {
 	var above []string
 	for p := filepath.Clean(path); ; p = filepath.Dir(p) {
-		if _, err := fsys.Stat(p); !errors.Is(err, fs.ErrNotExist) {
+		_, err := fsys.Stat(p)
+		if err == nil {
 			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 		above = append(above, filepath.Dir(p))
 	}
@@ -112,7 +116,8 @@ func makeDir(fsys vfs.FS, path string) error {
 	}
 	for _, dir := range above {
 		if err := fsys.SyncDir(dir); err != nil {
-			return err
+			// The next start must not take the folder for a durable one.
+			return errors.Join(err, fsys.Remove(path))
 		}
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"hash/crc32"
+	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -198,3 +200,8 @@ func mustRead(t testing.TB, elem ...string) []byte {
 func resealCRC(b record.Batch) {
 	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
 }
+
+func newRand(seed uint64) *rand.Rand { return testkit.NewRand(seed) }
+
+// quiet drops what is logged: thousands of expected failures.
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
