@@ -70,7 +70,7 @@ test-conformance: build ## kill -9 rounds, power cuts and retention against the 
 
 .PHONY: test-clients
 test-clients: setup build ## clients that others wrote, against the real binary (their own module, cgo)
-	@MILLRACE_BIN=$(CURDIR)/bin/millrace CGO_ENABLED=1 $(GOTEST) -name clients -- -C conformance/clients -count=1 -timeout 15m ./...
+	@MILLRACE_BIN=$(CURDIR)/bin/millrace CGO_ENABLED=1 $(GOTEST) -name clients -dir conformance/clients -- -count=1 -timeout 15m ./...
 
 .PHONY: race
 race: ## all tests of the root module with the race detector

@@ -2,8 +2,8 @@
 // what fails, and counts; `make test` is made of its runs. It exists because a plain
 // go test says nothing for minutes, and everything twice with -v.
 //
-//	gotest -name NAME -totals FILE -- ARGS...   runs go test -json ARGS, adds to FILE
-//	gotest -report FILE                         prints FILE and its sum "N passed, N failed"
+//	gotest -name NAME -totals FILE [-dir DIR] -- ARGS...   runs go test -json ARGS, adds to FILE
+//	gotest -report FILE                                    prints FILE and its sum "N passed, N failed"
 //
 // The exit code is 1 when something failed.
 package main
@@ -24,8 +24,9 @@ func main() {
 	name := flag.String("name", "tests", "what is run, for the report")
 	totals := flag.String("totals", "", "file that the counts are added to")
 	report := flag.String("report", "", "print this file and its sum")
+	dir := flag.String("dir", "", "folder to run in: that of another module")
 	flag.Parse()
-	failed, err := run(*name, *totals, *report, flag.Args())
+	failed, err := run(*name, *totals, *report, *dir, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "gotest:", err)
 	}
@@ -34,11 +35,11 @@ func main() {
 	}
 }
 
-func run(name, totals, report string, args []string) (failed bool, err error) {
+func run(name, totals, report, dir string, args []string) (failed bool, err error) {
 	if report != "" {
 		return sum(os.Stdout, report)
 	}
-	c, err := goTest(os.Stdout, args)
+	c, err := goTest(os.Stdout, dir, args)
 	if err == nil && totals != "" {
 		err = appendLine(totals, fmt.Sprintf("%d %d %d %s\n", c.passed, c.failed, c.skipped, name))
 	}
@@ -55,9 +56,9 @@ type event struct {
 }
 
 // goTest runs go test and reads its events.
-func goTest(out io.Writer, args []string) (counts, error) {
+func goTest(out io.Writer, dir string, args []string) (counts, error) {
 	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
-	cmd.Stderr = os.Stderr
+	cmd.Stderr, cmd.Dir = os.Stderr, dir
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		return counts{}, err
