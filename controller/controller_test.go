@@ -338,14 +338,36 @@ func TestAutoCreateOnce(t *testing.T) {
 }
 
 func TestAdopt(t *testing.T) {
-	c := openTree(t, memfs.New()).elect(5)
-	if err := c.Adopt(t.Context(), []Adopted{{Name: "old", ID: metadata.TopicID{3}, NumPartitions: 2, LeaderEpoch: 7}, {Name: "older", NumPartitions: 1}}); err != nil {
+	disk := memfs.New()
+	c := openTree(t, disk).elect(5)
+	if adopted, err := c.Adopted(t.Context()); adopted || err != nil {
+		t.Fatalf("a new tree: %v, %v", adopted, err)
+	}
+	if err := c.Adopt(t.Context(), []OnDisk{{Name: "old", ID: metadata.TopicID{3}, NumPartitions: 2, LeaderEpoch: 7}, {Name: "__consumer_offsets", NumPartitions: 1}, {Name: "set", NumPartitions: 1, Config: map[string]string{"a": "b"}}}); err != nil {
 		t.Fatal(err)
 	}
-	old, _ := c.loader.Image().TopicByID(metadata.TopicID{3})
-	older, _ := c.loader.Image().Topic("older")
-	if old == nil || old.Partitions[1].LeaderEpoch != 7 || old.Partitions[1].Leader != 5 || older.ID == (metadata.TopicID{}) {
-		t.Errorf("%+v, %+v", old, older)
+	image := c.loader.Image()
+	old, _ := image.TopicByID(metadata.TopicID{3})
+	offsets, _ := image.Topic("__consumer_offsets")
+	if old == nil || old.Partitions[1].LeaderEpoch != 7 || old.Partitions[1].Leader != 5 || offsets.ID == (metadata.TopicID{}) {
+		t.Errorf("%+v, %+v", old, offsets)
+	}
+	for topic, want := range map[string]string{
+		"old": "map[retention.bytes:-1 retention.ms:-1]", "__consumer_offsets": "map[cleanup.policy:compact retention.bytes:-1 retention.ms:-1]", "set": "map[a:b]",
+	} {
+		if got := fmt.Sprint(image.TopicConfig(topic)); got != want {
+			t.Errorf("%s: %s, want %s", topic, got, want)
+		}
+	}
+	// Once in the life of a tree, however empty it is later.
+	if _, zxid := c.DeleteTopics(t.Context(), []TopicRef{{Name: "old"}, {Name: "__consumer_offsets"}, {Name: "set"}}); zxid == 0 {
+		t.Fatal("not deleted")
+	}
+	if adopted, err := c.Adopted(t.Context()); !adopted || err != nil {
+		t.Errorf("all topics were deleted: %v, %v", adopted, err)
+	}
+	if err := c.Adopt(t.Context(), nil); !errors.Is(err, metadata.ErrNodeExists) {
+		t.Errorf("a second time: %v", err)
 	}
 }
 

@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"slices"
 
 	"github.com/millrace/millrace/metadata"
@@ -113,9 +112,8 @@ func (c *Controller) planTopic(t NewTopic, request []NewTopic, before []plan, bu
 	return plan{topic: t, id: id, replicas: replicas}, err
 }
 
-// writeTopics makes the nodes of new topics.
-func (c *Controller) writeTopics(ctx context.Context, plans []plan) (zxid int64, err error) {
-	var ops []metadata.Op
+// writeTopics makes the nodes of new topics, after the ops given.
+func (c *Controller) writeTopics(ctx context.Context, plans []plan, ops ...metadata.Op) (zxid int64, err error) {
 	for _, p := range plans {
 		name := p.topic.Name
 		ops = append(ops,
@@ -161,40 +159,4 @@ func (c *Controller) AutoCreate(ctx context.Context, name string, who ...any) (z
 	}
 	c.o.Log.Info("a client's request created the topic", append([]any{"topic", name}, who...)...)
 	return zxid, nil
-}
-
-// Adopted is a topic found in the log directories of a tree without topics: a Kafka
-// directory opened in place.
-type Adopted struct {
-	Name          string
-	ID            metadata.TopicID // zero: none is known, one is drawn
-	NumPartitions int32
-	LeaderEpoch   int32 // above every epoch in the logs
-	Config        map[string]string
-}
-
-// Adopt creates topics as they are on disk, with this broker as their only replica.
-func (c *Controller) Adopt(ctx context.Context, topics []Adopted) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var plans []plan
-	for _, t := range topics {
-		p := plan{topic: NewTopic{Name: t.Name, Config: maps.Clone(t.Config)}, id: t.ID, epoch: t.LeaderEpoch}
-		if p.id == (metadata.TopicID{}) {
-			id, err := newID(c.o.Random)
-			if err != nil {
-				return err
-			}
-			p.id = id
-		}
-		for range t.NumPartitions {
-			p.replicas = append(p.replicas, []int32{c.o.BrokerID})
-		}
-		plans = append(plans, p)
-	}
-	if len(plans) == 0 {
-		return nil
-	}
-	_, err := c.writeTopics(ctx, plans)
-	return err
 }

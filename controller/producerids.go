@@ -73,3 +73,30 @@ func TakeProducerIDBlock(ctx context.Context, s metadata.Store, brokerID int32) 
 		return block, nil
 	}
 }
+
+// PassProducerIDs makes sure that no id up to last is ever handed out: logs that came with
+// another cluster's ids in them would take a new producer's first batches for duplicates of
+// the old one's.
+func PassProducerIDs(ctx context.Context, s metadata.Store, brokerID int32, last int64) error {
+	for {
+		data, stat, err := s.Get(ctx, metadata.ProducerIDBlockPath)
+		if err != nil {
+			return fmt.Errorf("producer id block: %w", err)
+		}
+		if len(data) > 0 {
+			old, err := metadata.DecodeProducerIDBlock(data)
+			if err != nil || old.Last >= last {
+				return err
+			}
+		}
+		block := metadata.ProducerIDBlock{BrokerID: brokerID, First: last, Last: last}
+		_, err = s.Multi(ctx, metadata.Set(metadata.ProducerIDBlockPath, block.Encode(), stat.Version))
+		if errors.Is(err, metadata.ErrBadVersion) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("producer id block: %w", err)
+		}
+		return nil
+	}
+}

@@ -55,14 +55,17 @@ func FindOnDisk(s *engine.Store, log *slog.Logger) []OnDisk {
 }
 
 // reportStrays names the logs on disk that belong to no partition of the tree. They are
-// left alone: deleting what somebody may miss is for a person to decide. Later none come
-// up: topics that go take their logs with them.
+// left alone, by retention too: deleting what somebody may miss is for a person to decide.
+// Later none come up: topics that go take their logs with them.
 func (m *Manager) reportStrays(image *metadata.Image) {
 	for l := range m.o.Store.Logs() {
 		tp := l.TopicPartition()
 		if t, ok := image.Topic(tp.Topic); ok && int(tp.Partition) < len(t.Partitions) {
 			continue
 		}
+		keep := l.Config()
+		keep.RetentionMs, keep.RetentionBytes = -1, -1
+		l.SetConfig(keep)
 		m.o.Log.Warn("stray log: the metadata has no such partition; it is left alone and not served",
 			"partition", tp.String(), "topicId", metadata.IDString(l.TopicID()), "dir", l.Dir(), "sizeBytes", l.SizeBytes())
 	}

@@ -107,8 +107,8 @@ func TestStaleAndStrayLogs(t *testing.T) {
 	if p, err := e.Get("t", 0); err != nil || p.TopicID() != topicID(2) || p.Log().TopicID() != topicID(2) {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if _, ok := e.store.Get(engine.TopicPartition{Topic: "stray"}); !ok {
-		t.Error("a stray log was deleted")
+	if l, ok := e.store.Get(engine.TopicPartition{Topic: "stray"}); !ok || l.Config().RetentionMs != -1 {
+		t.Error("a stray log was not left alone")
 	}
 	if _, err := e.Get("stray", 0); err != ErrUnknownTopicOrPartition {
 		t.Errorf("a stray log is served: %v", err)

@@ -28,7 +28,9 @@ type Broker struct {
 	FlushSchedulerMs        int64
 	CheckpointMs            int64
 	StartOffsetCheckpointMs int64
+	HighWatermarkMs         int64 // replica.high.watermark.checkpoint.interval.ms
 	ProducerExpirationMs    int64
+	ProducerExpiryCheckMs   int64
 
 	SocketRequestMaxBytes     int32
 	SocketSendBufferBytes     int32
@@ -37,7 +39,6 @@ type Broker struct {
 	MaxConnectionsPerIP       int
 	MaxConnectionsPerIPExcept map[string]int // by host
 	ConnectionsMaxIdleMs      int64
-	QueuedMaxRequests         int
 	QueuedMaxRequestBytes     int64 // -1: not set
 	FetchMaxBytes             int32
 	FetchSessionSlots         int
@@ -82,12 +83,13 @@ func (c *Config) typed() Broker {
 		LogDirs: c.list("log.dirs"), RecoveryThreads: c.int("num.recovery.threads.per.data.dir"),
 		RetentionCheckMs: c.int64("log.retention.check.interval.ms"), FlushSchedulerMs: c.int64("log.flush.scheduler.interval.ms"),
 		CheckpointMs: c.int64("log.flush.offset.checkpoint.interval.ms"), StartOffsetCheckpointMs: c.int64("log.flush.start.offset.checkpoint.interval.ms"),
-		ProducerExpirationMs: c.int64("producer.id.expiration.ms"),
+		HighWatermarkMs:      c.int64("replica.high.watermark.checkpoint.interval.ms"),
+		ProducerExpirationMs: c.int64("producer.id.expiration.ms"), ProducerExpiryCheckMs: c.int64("producer.id.expiration.check.interval.ms"),
 
 		SocketRequestMaxBytes: c.int32("socket.request.max.bytes"), SocketSendBufferBytes: c.int32("socket.send.buffer.bytes"),
 		SocketReceiveBufferBytes: c.int32("socket.receive.buffer.bytes"), MaxConnections: c.int("max.connections"),
 		MaxConnectionsPerIP: c.int("max.connections.per.ip"), MaxConnectionsPerIPExcept: parseOverrides(c.text("max.connections.per.ip.overrides")),
-		ConnectionsMaxIdleMs: c.int64("connections.max.idle.ms"), QueuedMaxRequests: c.int("queued.max.requests"),
+		ConnectionsMaxIdleMs:  c.int64("connections.max.idle.ms"),
 		QueuedMaxRequestBytes: c.int64("queued.max.request.bytes"), FetchMaxBytes: c.int32("fetch.max.bytes"),
 		FetchSessionSlots: c.int("max.incremental.fetch.session.cache.slots"),
 	}

@@ -56,7 +56,7 @@ func clusterKeys() []Key {
 		{Name: "replica.fetch.response.max.bytes", Type: Int, Default: "10485760", Unit: "bytes", Rule: atLeast(0), NoEffect: noPeers, Doc: "How much a follower fetches at once."},
 		{Name: "replica.fetch.wait.max.ms", Type: Int, Default: "500", Unit: "ms", NoEffect: noPeers, Doc: "How long a follower's fetch waits for data."},
 		{Name: "replica.fetch.min.bytes", Type: Int, Default: "1", Unit: "bytes", NoEffect: noPeers, Doc: "What a follower's fetch waits for."},
-		{Name: "replica.high.watermark.checkpoint.interval.ms", Type: Long, Default: "5000", Unit: "ms", NoEffect: noPeers, Doc: "How often the high watermarks are written."},
+		{Name: "replica.high.watermark.checkpoint.interval.ms", Type: Long, Default: "5000", Unit: "ms", Rule: atLeast(1), Doc: "How often the high watermarks are written down."},
 		{Name: "replica.selector.class", Type: String, Null: true, NoEffect: noPeers, Doc: "How the replica is chosen that a consumer reads from."},
 		{Name: "num.replica.fetchers", Type: Int, Default: "1", Dynamic: ClusterWide, NoEffect: noPeers, Doc: "Connections to each other broker."},
 		{Name: "auto.leader.rebalance.enable", Type: Boolean, Default: "true", NoEffect: noPeers, Doc: "Whether leadership goes back to preferred replicas by itself."},

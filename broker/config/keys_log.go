@@ -45,8 +45,8 @@ func logKeys() []Key {
 		{Name: "log.flush.interval.messages", Type: Long, Default: long(maxLong), Unit: "messages", Rule: atLeast(1), Dynamic: ClusterWide, Topic: "flush.messages",
 			Doc: "After this many messages a log is flushed to the disk, and the append that reached it is acknowledged after the flush. 1: no record is acknowledged, or shown to a consumer, before it is durable."},
 		{Name: "log.flush.interval.ms", Type: Long, Null: true, Unit: "ms", Rule: atLeast(0), Dynamic: ClusterWide, Topic: "flush.ms",
-			Fallbacks: []Fallback{{"log.flush.scheduler.interval.ms", 1}}, Doc: "A log is flushed to the disk this long after a message that was not flushed yet. Unlike Kafka it does not depend on log.flush.scheduler.interval.ms."},
-		{Name: "log.flush.scheduler.interval.ms", Type: Long, Default: long(maxLong), Unit: "ms", Rule: atLeast(1), Doc: "The value of log.flush.interval.ms when that is not set."},
+			Fallbacks: []Fallback{{"log.flush.scheduler.interval.ms", 1}}, Doc: "A log is flushed to the disk this long after a message that was not flushed yet. Unlike in Kafka it acts by itself, without log.flush.scheduler.interval.ms."},
+		{Name: "log.flush.scheduler.interval.ms", Type: Long, Default: long(maxLong), Unit: "ms", Rule: atLeast(1), Doc: "Flush times by log.flush.interval.ms and flush.ms are rounded up to a multiple of this, so that logs share a wake-up; by default they are kept exactly. It is also the value of log.flush.interval.ms when that is not set."},
 		{Name: "log.flush.offset.checkpoint.interval.ms", Type: Int, Default: "60000", Unit: "ms", Rule: atLeast(0), Doc: "How often the recovery points are written: they bound what a start after a crash reads."},
 		{Name: "log.flush.start.offset.checkpoint.interval.ms", Type: Int, Default: "60000", Unit: "ms", Rule: atLeast(0), Doc: "How often the log start offsets are written."},
 		{Name: "num.recovery.threads.per.data.dir", Type: Int, Default: "2", Rule: atLeast(1), Dynamic: ClusterWide, Doc: "How many logs of a folder are recovered at once at the start."},
@@ -69,7 +69,7 @@ func logKeys() []Key {
 		{Name: "log.message.downconversion.enable", Type: Boolean, Default: "true", Dynamic: ClusterWide, NoEffect: "formats 0 and 1 are not served", Doc: "Whether records are converted for old consumers."},
 		{Name: "log.dir.failure.timeout.ms", Type: Long, Default: "30000", Unit: "ms", Rule: atLeast(1), NoEffect: noPeers, Doc: "How long the broker waits for the controller to learn of a failed folder."},
 		{Name: "producer.id.expiration.ms", Type: Int, Default: "86400000", Unit: "ms", Rule: atLeast(1), Dynamic: ClusterWide, Doc: "A partition forgets an idempotent producer that was silent for this long."},
-		{Name: "producer.id.expiration.check.interval.ms", Type: Int, Default: "600000", Unit: "ms", Rule: atLeast(1), NoEffect: "expiry is checked with log.retention.check.interval.ms", Doc: "How often silent producers are looked for."},
+		{Name: "producer.id.expiration.check.interval.ms", Type: Int, Default: "600000", Unit: "ms", Rule: atLeast(1), Doc: "How often silent producers are looked for."},
 	}
 }
 

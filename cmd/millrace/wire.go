@@ -208,17 +208,39 @@ func (s *server) topicConfig(img *metadata.Image, topic string) config.Topic {
 	return s.config.Load().Topic(img.TopicConfig(topic))
 }
 
+// logConfig is what a log is loaded with. Of a topic that the tree does not know, nothing is
+// known of how long its owner means to keep it: retention leaves it alone.
+func (s *server) logConfig(topic string) engine.Config {
+	img := s.loader.Image()
+	cfg := s.topicConfig(img, topic).Log
+	if _, known := img.Topic(topic); !known {
+		cfg.RetentionMs, cfg.RetentionBytes = -1, -1
+	}
+	return cfg
+}
+
+// logConfig is the configuration of a log found on disk. Nothing is deleted from one whose
+// topic the tree does not know: it may be adopted, or is left alone.
+func (s *server) logConfig(topic string) engine.Config {
+	img := s.loader.Image()
+	c := s.topicConfig(img, topic).Log
+	if _, ok := img.Topic(topic); !ok {
+		c.RetentionMs, c.RetentionBytes = -1, -1
+	}
+	return c
+}
+
 func (s *server) openStore(ctx context.Context) error {
 	c := &s.static.Broker
 	store, err := engine.OpenStore(ctx, engine.StoreOptions{
 		FS: s.fs, Clock: s.clock, Log: s.log, Dirs: c.LogDirs,
 		BrokerID: s.id, ClusterID: s.loader.Image().ClusterID(),
 		DefaultConfig:    s.static.Topic(nil).Log,
-		ConfigFor:        func(topic string) engine.Config { return s.topicConfig(s.loader.Image(), topic).Log },
+		ConfigFor:        s.logConfig,
 		RecoveryThreads:  c.RecoveryThreads,
 		RetentionCheckMs: c.RetentionCheckMs, FlushSchedulerMs: schedulerMs(c.FlushSchedulerMs),
 		CheckpointMs: c.CheckpointMs, StartOffsetCheckpointMs: c.StartOffsetCheckpointMs,
-		HighWatermarkMs: 5000, ProducerExpirationMs: c.ProducerExpirationMs, ProducerExpiryCheckMs: 600_000,
+		HighWatermarkMs: c.HighWatermarkMs, ProducerExpirationMs: c.ProducerExpirationMs, ProducerExpiryCheckMs: c.ProducerExpiryCheckMs,
 		IdleAfterMs: idleAfterMs,
 		Random:      mathrand.Int64N,
 		Progress:    recoveryProgress(s.log),
@@ -303,7 +325,6 @@ func hostname() string {
 // elect makes this broker the controller, adopts what a directory of Kafka's holds, and
 // starts to follow the metadata.
 func (s *server) elect(ctx context.Context) error {
-	fresh := s.loader.Image().ControllerEpoch() == 0
 	c, err := controller.Start(ctx, controller.Options{
 		Store: s.tree, Loader: s.loader, Clock: s.clock, Log: s.log, Random: rand.Reader, BrokerID: s.id,
 		ValidateConfig: func(settings map[string]string) error { return s.config.Load().ValidateTopic(settings) },
@@ -316,21 +337,43 @@ func (s *server) elect(ctx context.Context) error {
 		return err
 	}
 	s.controller = c
-	if fresh {
-		return s.adopt(ctx)
+	adopted, err := c.Adopted(ctx)
+	if err != nil || adopted {
+		return err
 	}
-	return nil
+	return s.adopt(ctx)
 }
+
+// keepForever are the settings that an adopted topic gets: its own lay in the ensemble that
+// its directory came from, and the defaults here could delete what they kept.
+var keepForever = map[string]string{"retention.ms": "-1", "retention.bytes": "-1"}
 
 // adopt makes topics of the logs in a directory of Kafka's that is opened in place: the
 // tree is new and knows none of them.
 func (s *server) adopt(ctx context.Context) error {
-	var topics []controller.Adopted
+	var topics []controller.OnDisk
 	for _, t := range replication.FindOnDisk(s.store, s.log) {
-		topics = append(topics, controller.Adopted{Name: t.Name, ID: t.ID, NumPartitions: t.Partitions, LeaderEpoch: t.LeaderEpoch})
-		s.log.Info("topic found on disk", "topic", t.Name, "partitions", t.Partitions)
+		topics = append(topics, controller.OnDisk{Name: t.Name, ID: t.ID, NumPartitions: t.Partitions, LeaderEpoch: t.LeaderEpoch, Config: keepForever})
+		s.log.Warn("topic found on disk is kept forever until its retention.ms and retention.bytes are set", "topic", t.Name, "partitions", t.Partitions)
+	}
+	if err := s.passProducerIDs(ctx); err != nil {
+		return err
 	}
 	return s.controller.Adopt(ctx, topics)
+}
+
+// passProducerIDs keeps the ids that are in the logs from being handed out again.
+func (s *server) passProducerIDs(ctx context.Context) error {
+	last := int64(-1)
+	for l := range s.store.Logs() {
+		for _, p := range l.ActiveProducers() {
+			last = max(last, p.ID)
+		}
+	}
+	if last < 0 {
+		return nil
+	}
+	return controller.PassProducerIDs(ctx, s.tree, s.id, last)
 }
 
 // serve lets the partitions follow the metadata, and then clients in.

@@ -1,0 +1,86 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/millrace/millrace/metadata"
+)
+
+// adoptedPath exists once a tree has taken over what lay in the log directories, or found
+// nothing there. It is the one node that Kafka's layout does not have.
+const adoptedPath = "/millrace_adopted"
+
+// OnDisk is a topic found in the log directories of a new tree: a directory of Apache
+// Kafka's opened in place.
+type OnDisk struct {
+	Name          string
+	ID            metadata.TopicID // zero: none is known, one is drawn
+	NumPartitions int32
+	LeaderEpoch   int32 // above every epoch in the logs
+	// Config is the topic's settings; nil when they are unknown, since directories do not
+	// hold them: then nothing is deleted by age or size until somebody sets them.
+	Config map[string]string
+}
+
+// Adopted tells whether the tree did take over what was on disk. It does so once in its
+// life: a log without a topic that is found later belongs to a topic that was deleted.
+func (c *Controller) Adopted(ctx context.Context) (bool, error) {
+	if len(c.o.Loader.Image().Topics()) > 0 {
+		return true, nil
+	}
+	_, _, err := c.o.Store.Get(ctx, adoptedPath)
+	if errors.Is(err, metadata.ErrNoNode) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("adoption of topics on disk: %w", err)
+	}
+	return true, nil
+}
+
+// Adopt creates topics as they are on disk, with this broker as their only replica, and
+// notes that it was done, in one transaction.
+func (c *Controller) Adopt(ctx context.Context, topics []OnDisk) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var plans []plan
+	for _, t := range topics {
+		p := plan{topic: NewTopic{Name: t.Name, Config: keepAll(t)}, id: t.ID, epoch: t.LeaderEpoch}
+		if p.id == (metadata.TopicID{}) {
+			id, err := newID(c.o.Random)
+			if err != nil {
+				return err
+			}
+			p.id = id
+		}
+		for range t.NumPartitions {
+			p.replicas = append(p.replicas, []int32{c.o.BrokerID})
+		}
+		plans = append(plans, p)
+	}
+	if _, err := c.writeTopics(ctx, plans, metadata.Create(adoptedPath, nil)); err != nil {
+		return fmt.Errorf("adoption of topics on disk: %w", err)
+	}
+	for _, t := range topics {
+		if t.Config == nil {
+			c.o.Log.Warn("topic found on disk: its settings are not there, so nothing of it is deleted until you set them",
+				"topic", t.Name, "partitions", t.NumPartitions, "config", keepAll(t))
+		}
+	}
+	return nil
+}
+
+// keepAll is the settings of an adopted topic.
+func keepAll(t OnDisk) map[string]string {
+	if t.Config != nil {
+		return maps.Clone(t.Config)
+	}
+	config := map[string]string{"retention.ms": "-1", "retention.bytes": "-1"}
+	if t.Name == "__consumer_offsets" || t.Name == "__transaction_state" {
+		config["cleanup.policy"] = "compact"
+	}
+	return config
+}
