@@ -24,7 +24,8 @@ import (
 //   - Every batch is appended before the next request is looked at. A request whose acks
 //     must wait is parked; the batches of later ones share its sync.
 //   - Duplicates of an idempotent producer answer with the first offset and no error.
-//   - Transactions are not built: a transactional id is refused (see 22_init_producer_id.go).
+//   - Transactions are not built: a transactional id is refused (see 22_init_producer_id.go),
+//     and so is a batch that claims to be part of a transaction.
 //
 // The records of the request are stamped in the read buffer and copied once, into the log.
 // A request with one batch allocates nothing here in steady use.
@@ -149,6 +150,9 @@ func (op *produceOp) admit(i int) (*replication.Partition, record.Batch, error) 
 	}
 	if len(rest) != 0 {
 		return nil, nil, errNotOneBatch
+	}
+	if batch.IsTransactional() {
+		return nil, nil, errTransactions // without the request's transactional id nobody would ever end it
 	}
 	if batch.Codec() == compress.Zstd && r.h.Version < 7 {
 		return nil, nil, &codedError{protocol.CodeUnsupportedCompressionType, "zstd needs Produce version 7 or later"}

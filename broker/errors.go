@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/engine/producer"
 	"github.com/millrace/millrace/protocol"
 	"github.com/millrace/millrace/record"
+	"github.com/millrace/millrace/record/compress"
 	"github.com/millrace/millrace/replication"
 )
 
@@ -47,6 +48,12 @@ func sentinel(target error, code protocol.ErrorCode) errorRow {
 	return errorRow{code, func(err error) bool { return errors.Is(err, target) }}
 }
 
+// oldFormat: the log on disk is of a format before v2, and no retry will help.
+func oldFormat(err error) bool {
+	_, unavailable := errors.AsType[*engine.UnavailableError](err)
+	return unavailable && errors.Is(err, record.ErrUnsupportedMagic)
+}
+
 // errorRows is the one table from typed errors to codes. The first row that fits wins, so
 // that an error that wraps another stands before it.
 var errorRows = [...]errorRow{
@@ -68,12 +75,15 @@ var errorRows = [...]errorRow{
 	kind[*engine.TxnStateError](protocol.CodeInvalidTxnState),
 	kind[*engine.CoordinatorFencedError](protocol.CodeTransactionCoordinatorFenced),
 	sentinel(engine.ErrUnknownProducer, protocol.CodeUnknownProducerID),
-	kind[*engine.DiskFullError](protocol.CodeKafkaStorageError),
+	// Not a storage error, which clients repeat until they time out without saying why.
+	kind[*engine.DiskFullError](protocol.CodePolicyViolation),
 	kind[*engine.DirFailedError](protocol.CodeKafkaStorageError),
+	{protocol.CodeUnsupportedForMessageFormat, oldFormat},
 	kind[*engine.UnavailableError](protocol.CodeKafkaStorageError),
 	sentinel(engine.ErrClosed, protocol.CodeNotLeaderOrFollower),
 	sentinel(engine.ErrUnknownPartition, protocol.CodeUnknownTopicOrPartition),
 	// record
+	kind[*compress.UnknownCodecError](protocol.CodeUnsupportedCompressionType),
 	sentinel(record.ErrTooLarge, protocol.CodeMessageTooLarge),
 	sentinel(record.ErrUnsupportedMagic, protocol.CodeInvalidRecord),
 	sentinel(record.ErrInvalidTimestamp, protocol.CodeInvalidTimestamp),
