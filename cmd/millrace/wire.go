@@ -219,17 +219,6 @@ func (s *server) logConfig(topic string) engine.Config {
 	return cfg
 }
 
-// logConfig is the configuration of a log found on disk. Nothing is deleted from one whose
-// topic the tree does not know: it may be adopted, or is left alone.
-func (s *server) logConfig(topic string) engine.Config {
-	img := s.loader.Image()
-	c := s.topicConfig(img, topic).Log
-	if _, ok := img.Topic(topic); !ok {
-		c.RetentionMs, c.RetentionBytes = -1, -1
-	}
-	return c
-}
-
 func (s *server) openStore(ctx context.Context) error {
 	c := &s.static.Broker
 	store, err := engine.OpenStore(ctx, engine.StoreOptions{
