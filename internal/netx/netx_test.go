@@ -1,0 +1,155 @@
+package netx
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/testkit"
+	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/internal/vfs/osfs"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+func pair(t *testing.T) (client net.Conn, server *Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err = net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close(); accepted.Close() })
+	client.SetDeadline(time.Now().Add(20 * time.Second))
+	return client, Wrap(accepted)
+}
+
+// room lends a fixed buffer and counts the sleeps.
+type room struct {
+	buf    []byte
+	sleeps chan struct{}
+}
+
+func (r *room) Lend() []byte { return r.buf }
+func (r *room) Sleep()       { r.sleeps <- struct{}{} }
+
+func TestReaderGivesItsRoomAwayWhileItSleeps(t *testing.T) {
+	client, server := pair(t)
+	r := &room{buf: make([]byte, 100), sleeps: make(chan struct{}, 10)}
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result)
+	read := func() {
+		n, err := server.ReadInto(r)
+		done <- result{n, err}
+	}
+	go read()
+	<-r.sleeps // nothing is there yet
+	if _, err := client.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-done; got.err != nil || string(r.buf[:got.n]) != "hello" {
+		t.Fatalf("%q, %v", r.buf[:got.n], got.err)
+	}
+	go read()
+	<-r.sleeps
+	server.SetReadDeadline(time.Unix(1, 0)) // how a reader is woken
+	if got := <-done; !errors.Is(got.err, os.ErrDeadlineExceeded) {
+		t.Fatalf("read with %v, want a deadline", got.err)
+	}
+	server.SetReadDeadline(time.Time{})
+	client.Close()
+	go read()
+	if got := <-done; !errors.Is(got.err, io.EOF) {
+		t.Fatalf("read with %v, want the end", got.err)
+	}
+}
+
+// A range that is far larger than the socket's buffer comes through whole, beside bytes,
+// by sendfile on a socket and by copying on a pipe.
+func TestRangesComeThroughWhole(t *testing.T) {
+	content := make([]byte, 20<<20)
+	rand.New(rand.NewSource(1)).Read(content)
+	name := t.TempDir() + "/file"
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := osfs.FS{}.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rng := vfs.Range{File: f, Pos: 12345, LenBytes: len(content) - 20000}
+	want := append([]byte("head"), content[12345:12345+rng.LenBytes]...)
+	want = append(want, "tail"...)
+	send := func(c *Conn) (int, error) {
+		if err := c.WriteMore([]byte("head")); err != nil {
+			return 0, err
+		}
+		n, err := c.SendRange(rng, make([]byte, 1000))
+		if err != nil {
+			return n, err
+		}
+		_, err = c.Write([]byte("tail"))
+		return n, err
+	}
+	check := func(client net.Conn, server *Conn, kernel int) {
+		t.Helper()
+		failed := make(chan error, 1)
+		go func() {
+			n, err := send(server)
+			if err == nil && n != kernel {
+				err = errors.New("not the way that it was to go")
+			}
+			failed <- err
+			server.Close()
+		}()
+		got, err := io.ReadAll(client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := <-failed; err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("%d bytes came, or wrong ones; want %d", len(got), len(want))
+		}
+	}
+	client, server := pair(t)
+	check(client, server, rng.LenBytes)
+	a, b := net.Pipe()
+	check(a, Wrap(b), 0)
+}
+
+func TestFileThatEndsEarlyIsAnError(t *testing.T) {
+	name := t.TempDir() + "/file"
+	if err := os.WriteFile(name, make([]byte, 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := osfs.FS{}.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	client, server := pair(t)
+	n, err := server.SendRange(vfs.Range{File: f, Pos: 900, LenBytes: 500}, make([]byte, 100))
+	if n != 100 || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	client.Close()
+}
