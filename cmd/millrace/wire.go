@@ -333,16 +333,12 @@ func (s *server) elect(ctx context.Context) error {
 	return s.adopt(ctx)
 }
 
-// keepForever are the settings that an adopted topic gets: its own lay in the ensemble that
-// its directory came from, and the defaults here could delete what they kept.
-var keepForever = map[string]string{"retention.ms": "-1", "retention.bytes": "-1"}
-
 // adopt makes topics of the logs in a directory of Kafka's that is opened in place: the
 // tree is new and knows none of them.
 func (s *server) adopt(ctx context.Context) error {
 	var topics []controller.OnDisk
 	for _, t := range replication.FindOnDisk(s.store, s.log) {
-		topics = append(topics, controller.OnDisk{Name: t.Name, ID: t.ID, NumPartitions: t.Partitions, LeaderEpoch: t.LeaderEpoch, Config: keepForever})
+		topics = append(topics, controller.OnDisk{Name: t.Name, ID: t.ID, NumPartitions: t.Partitions, LeaderEpoch: t.LeaderEpoch})
 		s.log.Warn("topic found on disk is kept forever until its retention.ms and retention.bytes are set", "topic", t.Name, "partitions", t.Partitions)
 	}
 	if err := s.passProducerIDs(ctx); err != nil {
