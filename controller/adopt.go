@@ -73,13 +73,14 @@ func (c *Controller) Adopt(ctx context.Context, topics []OnDisk) error {
 	return nil
 }
 
-// keepAll is the settings of an adopted topic.
+// keepAll is the settings of an adopted topic. The brokers' own topics are compacted
+// whatever else is known: without their newest records groups would lose their place.
 func keepAll(t OnDisk) map[string]string {
-	if t.Config != nil {
-		return maps.Clone(t.Config)
+	config := maps.Clone(t.Config)
+	if config == nil {
+		config = map[string]string{"retention.ms": "-1", "retention.bytes": "-1"}
 	}
-	config := map[string]string{"retention.ms": "-1", "retention.bytes": "-1"}
-	if t.Name == "__consumer_offsets" || t.Name == "__transaction_state" {
+	if _, ok := config["cleanup.policy"]; !ok && Internal(t.Name) {
 		config["cleanup.policy"] = "compact"
 	}
 	return config

@@ -45,6 +45,7 @@ func openTree(t *testing.T, disk *memfs.FS) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = s.Close() }) // tests close it themselves where it matters
 	c := &cluster{t: t, store: s, clock: clk, set: Defaults{NumPartitions: 3, ReplicationFactor: 1, DeleteTopics: true}}
 	if _, err := Prepare(t.Context(), s, &randomBytes{1}, ""); err != nil {
 		t.Fatal(err)
