@@ -31,7 +31,7 @@ func describeLogDirs(r *request, q *protocol.DescribeLogDirsRequest) protocol.Me
 			out.ErrorCode = protocol.CodeKafkaStorageError
 		} else {
 			out.TotalBytes, out.UsableBytes = d.TotalBytes, d.FreeBytes
-			out.Topics = byDir[d.Path]
+			out.Topics = byDir[path.Clean(d.Path)]
 		}
 		resp.Results = append(resp.Results, out)
 	}

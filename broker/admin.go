@@ -25,7 +25,7 @@ type Admin struct {
 
 // Health is what /healthz says.
 type Health struct {
-	Status      string      `json:"status"` // ok, degraded (a log directory is offline), failed (all are)
+	Status      string      `json:"status"` // ok, degraded (a log directory is offline), failed (all are), stopping
 	BrokerID    int32       `json:"brokerId"`
 	ClusterID   string      `json:"clusterId"`
 	Listeners   []string    `json:"listeners"`
@@ -51,7 +51,7 @@ func StartAdmin(l net.Listener, b *Broker, registry *prometheus.Registry, log *s
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		h := b.Health()
 		w.Header().Set("Content-Type", "application/json")
-		if h.Status == "failed" {
+		if h.Status == "failed" || h.Status == "stopping" {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 		_ = json.NewEncoder(w).Encode(h) // the peer may have gone away

@@ -87,8 +87,9 @@ type Conn struct {
 	session Session
 	in      input
 	done    chan struct{} // closed with the connection
-	// unmute wakes the reader at the end of a throttle.
-	unmute chan struct{}
+	// stopping is closed by Drain: the reader waits for nothing any more.
+	stopping chan struct{}
+	stopOnce sync.Once
 
 	lastActive   atomic.Int64 // Unix ns
 	partialSince atomic.Int64 // Unix ns of the first byte of an incomplete frame; 0: none
@@ -118,7 +119,7 @@ var (
 
 // New makes the connection of nc. Run serves it.
 func New(nc net.Conn, opts *Options) *Conn {
-	c := &Conn{opts: opts, nc: netx.Wrap(nc), done: make(chan struct{}), unmute: make(chan struct{}, 1)}
+	c := &Conn{opts: opts, nc: netx.Wrap(nc), done: make(chan struct{}), stopping: make(chan struct{})}
 	c.changed.L = &c.mu
 	c.in.c = c
 	c.lastActive.Store(opts.Clock.Now().UnixNano())
@@ -237,15 +238,12 @@ func (c *Conn) Mute(d time.Duration) {
 
 func (c *Conn) waitMuted(d time.Duration) {
 	c.Flush()
-	t := c.opts.Clock.AfterFunc(d, func() {
-		select {
-		case c.unmute <- struct{}{}:
-		default:
-		}
-	})
+	over := make(chan struct{})
+	t := c.opts.Clock.AfterFunc(d, func() { close(over) })
 	defer t.Stop()
 	select {
-	case <-c.unmute:
+	case <-over:
+	case <-c.stopping:
 	case <-c.done:
 	}
 }
@@ -295,13 +293,10 @@ func (c *Conn) waitClosed() error {
 func (c *Conn) Drain() {
 	c.draining.Store(true)
 	_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes the reader; a closed socket needs no waking
+	c.stopOnce.Do(func() { close(c.stopping) })
 	c.mu.Lock()
 	c.changed.Broadcast()
 	c.mu.Unlock()
-	select {
-	case c.unmute <- struct{}{}:
-	default:
-	}
 }
 
 func (c *Conn) drain() {

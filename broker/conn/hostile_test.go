@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -27,6 +28,26 @@ func TestLyingFramesCostTheirConnection(t *testing.T) {
 				t.Fatalf("closed with %v, want a frame error", err)
 			}
 		})
+	}
+}
+
+func TestStrangersAreNamed(t *testing.T) {
+	for opening, want := range map[string]string{"\x16\x03\x01\x02\x00\x01\x00\x01": "TLS", "GET /metrics HTTP/1.1": "HTTP"} {
+		r := start(t, nil)
+		r.send([]byte(opening))
+		if err := r.wantClosed(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("closed with %v, want %s to be named", err, want)
+		}
+	}
+}
+
+func TestDrainEndsAWaitForMemory(t *testing.T) {
+	r := start(t, func(o *Options) { o.Memory = NewMemory(256 << 10) })
+	go r.client.Write(request(5, 1, 2<<20))
+	r.waitUsed(func(int64) bool { return r.opts.Memory.Pressed() })
+	r.c.Drain()
+	if err := <-r.closed; err != nil {
+		t.Fatalf("closed with %v, want an orderly end", err)
 	}
 }
 

@@ -59,10 +59,10 @@ func (in *input) next() ([]byte, error) {
 		key, version := int16(binary.BigEndian.Uint16(b[4:])), int16(binary.BigEndian.Uint16(b[6:]))
 		limit := in.c.session.MaxRequestBytes(key, version)
 		if limit <= 0 {
-			return nil, &FrameError{SizeBytes: size, Key: key, Version: version, Reason: "this API is not served here"}
+			return nil, &FrameError{SizeBytes: size, Key: key, Version: version, Reason: "this API is not served here" + stranger(b)}
 		}
 		if size > int64(limit) {
-			return nil, &FrameError{SizeBytes: size, MaxBytes: int64(limit), Key: key, Version: version, Reason: "the limit is"}
+			return nil, &FrameError{SizeBytes: size, MaxBytes: int64(limit), Key: key, Version: version, Reason: "the limit" + stranger(b) + " is"}
 		}
 		in.need = sizeBytes + int(size)
 	}
@@ -74,6 +74,17 @@ func (in *input) next() ([]byte, error) {
 	in.need = 0
 	in.c.partialSince.Store(0)
 	return frame, nil
+}
+
+// stranger recognizes what often comes to the wrong port.
+func stranger(b []byte) string {
+	switch {
+	case b[0] == 0x16 && b[1] == 3:
+		return " (a TLS handshake came to a listener without TLS)"
+	case string(b[:4]) == "GET " || string(b[:5]) == "POST " || string(b[:5]) == "HEAD ":
+		return " (an HTTP request came to the listener of Kafka clients)"
+	}
+	return ""
 }
 
 func (in *input) checkSize(size int64) error {

@@ -104,7 +104,7 @@ func (m *Memory) make(size int) []byte {
 }
 
 // take lends a buffer, and waits for room. It returns nil when the connection was closed
-// meanwhile.
+// or began to drain meanwhile.
 func (m *Memory) take(c *Conn, size int) []byte {
 	if buf := m.tryTake(size); buf != nil {
 		return buf
@@ -122,6 +122,7 @@ func (m *Memory) take(c *Conn, size int) []byte {
 	select {
 	case <-w.granted:
 		return m.make(size)
+	case <-c.stopping:
 	case <-c.done:
 	}
 	m.mu.Lock()
