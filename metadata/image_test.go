@@ -160,3 +160,38 @@ func TestLoader(t *testing.T) {
 		t.Error("no topic with this id")
 	}
 }
+
+// FuzzNodes reads arbitrary bytes as the content of every kind of node, in an image that has
+// a topic: nothing panics, and what cannot be read leaves the image as it was.
+func FuzzNodes(f *testing.F) {
+	f.Add([]byte(`{"version":3,"topic_id":"rI_C5R3NTSmFMSqx4gNDqg","partitions":{"0":[1],"1":[2]}}`))
+	f.Add([]byte(`{"controller_epoch":3,"leader":1,"version":1,"leader_epoch":2,"isr":[1]}`))
+	f.Add([]byte(`{"version":1,"config":{"a":"b"}}`))
+	f.Add([]byte(`{"version":5,"endpoints":["A://[::1]:1"],"listener_security_protocol_map":{"A":"SSL"}}`))
+	f.Add([]byte(`{"version":1,"broker":1,"block_start":"0","block_end":"999"}`))
+	f.Add([]byte(`7`))
+	topic := TopicNode{ID: TopicID{1}, Partitions: [][]int32{{1}, {1}}}.Encode()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		image := applyTxn(emptyImage(), Txn{Zxid: 1, Events: []Event{{Kind: Created, Path: TopicPath("t"), Data: topic}}}, problem(t))
+		for _, path := range []string{
+			TopicPath("t"), TopicPath("u"), PartitionStatePath("t", 1), PartitionStatePath("t", 9), TopicConfigPath("t"), BrokerConfigPath(1),
+			BrokerPath(1), ControllerPath, ControllerEpochPath, ClusterIDPath, ProducerIDBlockPath,
+		} {
+			refused := false
+			next := applyTxn(image, Txn{Zxid: 2, Events: []Event{{Kind: Changed, Path: path, Data: data}}}, func(string, error) { refused = true })
+			if refused && (len(next.Topics()) != 1 || len(next.Topics()[0].Partitions) != 2 || len(next.Brokers()) != 0 || next.ClusterID() != "") {
+				t.Errorf("%s: %q was refused and changed the image", path, data)
+			}
+			for _, topic := range next.Topics() {
+				for i := range topic.Partitions {
+					if len(topic.Partitions[i].Replicas) == 0 {
+						t.Errorf("%q: a partition without replicas", data)
+					}
+				}
+			}
+		}
+		if b, err := DecodeProducerIDBlock(data); err == nil && (b.First < 0 || b.Last < b.First) {
+			t.Errorf("%q: %+v", data, b)
+		}
+	})
+}
