@@ -5,11 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -22,7 +20,6 @@ import (
 	"github.com/millrace/millrace/broker/config"
 	"github.com/millrace/millrace/controller"
 	"github.com/millrace/millrace/engine"
-	"github.com/millrace/millrace/engine/checkpoint"
 	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/internal/metrics"
 	"github.com/millrace/millrace/internal/vfs"
@@ -127,69 +124,6 @@ func (s *server) openTree(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// identify settles the cluster's and the broker's id: what the log directories carry
-// holds, what is nowhere yet is drawn.
-func (s *server) identify(ctx context.Context) error {
-	carried := checkpoint.Meta{NodeID: -1}
-	for _, dir := range s.static.Broker.LogDirs {
-		m, err := s.readMeta(dir)
-		if err != nil {
-			return err
-		}
-		if carried.ClusterID == "" {
-			carried.ClusterID = m.ClusterID
-		}
-		if carried.NodeID < 0 {
-			carried.NodeID = m.NodeID
-		}
-	}
-	if _, err := controller.Prepare(ctx, s.tree, rand.Reader, carried.ClusterID); err != nil {
-		return err
-	}
-	s.id = s.static.Broker.ID
-	if s.id < 0 {
-		s.id = carried.NodeID
-	}
-	if s.id < 0 {
-		id, err := controller.GenerateBrokerID(ctx, s.tree, s.static.Broker.ReservedID)
-		if err != nil {
-			return err
-		}
-		s.id = id
-	}
-	s.loader = metadata.NewLoader(s.tree, s.log)
-	s.loader.Add(metadata.PublisherFunc(s.applySettings))
-	return nil
-}
-
-func (s *server) readMeta(dir string) (checkpoint.Meta, error) {
-	name := filepath.Join(dir, checkpoint.MetaPropertiesFile)
-	none := checkpoint.Meta{NodeID: -1}
-	f, err := s.fs.OpenFile(name, os.O_RDONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return none, nil
-	}
-	if err != nil {
-		s.log.Warn("meta.properties cannot be read", "file", name, "err", err)
-		return none, nil // the directory may be broken: the others can serve
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil || size > 64<<10 {
-		return none, fmt.Errorf("%s: %d bytes are no meta.properties: %w", name, size, err)
-	}
-	data := make([]byte, size)
-	if _, err := f.ReadAt(data, 0); err != nil && size > 0 {
-		s.log.Warn("meta.properties cannot be read", "file", name, "err", err)
-		return none, nil
-	}
-	m, err := checkpoint.ParseMeta(data)
-	if err != nil {
-		return none, fmt.Errorf("%s: %w", name, err)
-	}
-	return m, nil
-}
-
 // applySettings is a Publisher: dynamic settings of the broker take effect.
 func (s *server) applySettings(_, img *metadata.Image) {
 	next, warnings := s.static.WithDynamic(img.BrokerConfig(s.id), img.DefaultBrokerConfig())
@@ -272,44 +206,6 @@ func (s *server) dirFailed(dir string, err error) {
 }
 
 func (s *server) fail(err error) { s.failOnce.Do(func() { s.failed <- err }) }
-
-// register makes the broker known, with the ports that it really has.
-func (s *server) register(ctx context.Context) error {
-	c := &s.static.Broker
-	b := metadata.Broker{ID: s.id, Rack: c.Rack}
-	for _, l := range c.Listeners {
-		e := metadata.Endpoint{Listener: l.Name, Protocol: l.Protocol, Host: l.Host, Port: portOf(s.listened[l.Name])}
-		if ip := net.ParseIP(l.Host); l.Host == "" || (ip != nil && ip.IsUnspecified()) {
-			e.Host = hostname()
-		}
-		for _, a := range c.Advertised {
-			if a.Name == l.Name {
-				e.Host, e.Port = a.Host, a.Port
-			}
-		}
-		b.Endpoints = append(b.Endpoints, e)
-	}
-	zxid, err := controller.Register(ctx, s.tree, s.clock, b)
-	if err != nil {
-		return err
-	}
-	return s.loader.Wait(ctx, zxid)
-}
-
-func portOf(l net.Listener) int32 {
-	if a, ok := l.Addr().(*net.TCPAddr); ok {
-		return int32(a.Port)
-	}
-	return 0
-}
-
-func hostname() string {
-	name, err := os.Hostname()
-	if err != nil || name == "" {
-		return "localhost"
-	}
-	return name
-}
 
 // elect makes this broker the controller, adopts what a directory of Kafka's holds, and
 // starts to follow the metadata.
