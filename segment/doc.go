@@ -7,13 +7,16 @@
 // Space is taken before it is written (fallocate), in steps that grow from 64 KiB to
 // 16 MiB; nothing before the first append. Watermarks, all positions in the file:
 //
-//	allocated >= populated >= position == published >= synced
+//	allocated >= position == published >= synced
+//	allocated >= populated >= the end of any store through the mapping
 //
-// Nothing is loaded or stored past allocated. position moves only after the bytes are
-// there; it is published together with the next offset in one atomic word, so that a
-// reader always sees a pair that belongs together and whole batches below it. What lies
-// between position and allocated reads as zeros, except for the remains of an append that
-// failed; the next append overwrites those, and recovery rejects them by CRC.
+// Nothing is loaded or stored past allocated. Small batches are stored through a mapping
+// below populated, which is moved ahead first; large ones go by WriteAt, which may take
+// position past populated (docs/adr/0002-active-segment-append.md). position moves only
+// after the bytes are there; it is published together with the next offset in one atomic
+// word, so that a reader always sees a pair that belongs together and whole batches below
+// it. What lies between position and allocated reads as zeros, except for the remains of
+// an append that failed; the next append overwrites those, and recovery rejects them.
 //
 // # Locks
 //
