@@ -1,56 +1,61 @@
 package engine
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/internal/seededbug"
 )
 
-// caughtBy names, for each seeded bug, the tests of this package that must fail with it.
-// Package segment has its own for the bug that lies in index lookups.
-var caughtBy = map[seededbug.Bug]string{
-	seededbug.AckBeforeSync:           "TestAWaiterIsNotToldBeforeTheSync",
-	seededbug.NoDirSync:               "TestRandomOperationsMatchAModel",
-	seededbug.RecoverWithoutCRC:       "TestDamagedLogs",
-	seededbug.ProducerStateNotRebuilt: "TestProducersSurviveStopAndKill",
-	seededbug.TornBatchServed:         "TestDamagedLogs",
+// caughtBy names, for each seeded bug, a test that must fail with it.
+var caughtBy = map[seededbug.Bug]struct{ folder, test string }{
+	seededbug.AckBeforeSync:           {"flush", "TestAWaiterIsNotToldBeforeTheSync"},
+	seededbug.NoDirSync:               {".", "TestRandomOperationsMatchAModel"},
+	seededbug.RecoverWithoutCRC:       {".", "TestDamagedLogs"},
+	seededbug.IndexPastPublished:      {"../index", "TestOffsetLookupsAgainstAWalk"},
+	seededbug.ProducerStateNotRebuilt: {".", "TestProducersSurviveStopAndKill"},
+	seededbug.TornBatchServed:         {".", "TestDamagedLogs"},
 }
 
-// TestSeededBugsAreCaught builds this package's tests with the build tag seededbugs and runs
-// them once without a bug, where they pass, and with each, where they must fail.
+// TestSeededBugsAreCaught builds the tests with the build tag seededbugs and runs each once
+// without a bug, where it passes, and with its bug, where it must fail.
 func TestSeededBugsAreCaught(t *testing.T) {
 	if testing.Short() || seededbug.Enabled {
 		t.Skip("builds and runs the tests again")
 	}
-	binaries := map[string]string{"engine": t.TempDir() + "/engine.test", "flush": t.TempDir() + "/flush.test"}
-	for name, path := range map[string]string{"engine": ".", "flush": "./flush"} {
-		out, err := exec.Command("go", "test", "-c", "-tags", "seededbugs", "-o", binaries[name], path).CombinedOutput()
+	dir := t.TempDir()
+	built := make(map[string]string)
+	for _, c := range caughtBy {
+		if built[c.folder] != "" {
+			continue
+		}
+		binary := filepath.Join(dir, fmt.Sprint(len(built), ".test"))
+		out, err := exec.Command("go", "test", "-c", "-tags", "seededbugs", "-o", binary, "./"+c.folder).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
+		built[c.folder] = binary
 	}
-	run := func(bug seededbug.Bug, test string) (string, error) {
-		binary := binaries["engine"]
-		if bug == seededbug.AckBeforeSync {
-			binary = binaries["flush"]
-		}
-		cmd := exec.Command(binary, "-test.run", "^"+test+"$", "-test.timeout", "60s")
-		cmd.Env = append(os.Environ(), "SEEDED_BUG="+string(bug), "MODEL_ROUNDS=30")
-		out, err := cmd.CombinedOutput()
-		return string(out), err
-	}
-	for bug, test := range caughtBy {
+	for _, bug := range seededbug.All() {
 		t.Run(string(bug), func(t *testing.T) {
-			out, err := run(bug, test)
-			if err == nil || !strings.Contains(out, "--- FAIL: "+test) {
-				t.Errorf("%s passes with the bug (%v):\n%s", test, err, out)
+			c := caughtBy[bug]
+			run := func(seeded seededbug.Bug) (string, error) {
+				cmd := exec.Command(built[c.folder], "-test.run", "^"+c.test+"$", "-test.timeout", "60s")
+				cmd.Dir = c.folder
+				cmd.Env = append(os.Environ(), "SEEDED_BUG="+string(seeded))
+				out, err := cmd.CombinedOutput()
+				return string(out), err
+			}
+			if out, err := run(""); err != nil {
+				t.Errorf("%s fails without the bug (%v):\n%s", c.test, err, out)
+			}
+			if out, err := run(bug); err == nil || !strings.Contains(out, "--- FAIL: "+c.test) {
+				t.Errorf("%s passes with the bug (%v):\n%s", c.test, err, out)
 			}
 		})
-	}
-	if out, err := exec.Command(binaries["engine"], "-test.run", "^TestDamagedLogs$|^TestProducersSurviveStopAndKill$").CombinedOutput(); err != nil {
-		t.Errorf("without a bug: %v\n%s", err, out)
 	}
 }

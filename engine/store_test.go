@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/checkpoint"
+	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/vfs/errorfs"
 	"github.com/millrace/millrace/internal/vfs/memfs"
@@ -473,14 +474,20 @@ func TestEachCallFailsInTurn(t *testing.T) {
 	}
 }
 
+// memEnv is a store in memory with small segments that logs nothing.
+func memEnv(t *testing.T, fsys vfs.FS) *env {
+	e := &env{fs: fsys, clock: testkit.NewClock(testStart), dir: "/data"}
+	e.opts = e.storeOptions(t)
+	e.opts.DefaultConfig.SegmentBytes = 1000
+	e.opts.Log = quiet()
+	return e
+}
+
 // faultyLife opens, appends, flushes, rolls, deletes and closes, twice, and goes on after
 // errors. It returns the batches that were acknowledged as durable, at their offsets.
 func faultyLife(t *testing.T, fsys vfs.FS) map[int64][]byte {
 	synced := make(map[int64][]byte)
-	e := newEnv(t)
-	e.opts.FS, e.opts.Dirs = fsys, []string{"/data"}
-	e.opts.DefaultConfig.SegmentBytes = 1000
-	e.opts.Log = quiet()
+	e := memEnv(t, fsys)
 	for life := range 2 {
 		s, err := OpenStore(context.Background(), e.opts)
 		if err != nil {
@@ -532,10 +539,7 @@ func readable(l *Log) (list []stored) {
 
 func checkSurvivors(t *testing.T, n int64, disk *memfs.FS, synced map[int64][]byte) {
 	t.Helper()
-	e := newEnv(t)
-	e.opts.FS, e.opts.Dirs = disk.CrashClone(newRand(uint64(n)), int(n*37%101)), []string{"/data"}
-	e.opts.DefaultConfig.SegmentBytes = 1000
-	e.opts.Log = quiet()
+	e := memEnv(t, disk.CrashClone(newRand(uint64(n)), int(n*37%101)))
 	s, err := OpenStore(context.Background(), e.opts)
 	if err != nil {
 		t.Errorf("call %d: after a power cut: %v", n, err)
