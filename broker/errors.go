@@ -6,7 +6,6 @@ import (
 
 	"github.com/millrace/millrace/controller"
 	"github.com/millrace/millrace/engine"
-	"github.com/millrace/millrace/engine/producer"
 	"github.com/millrace/millrace/protocol"
 	"github.com/millrace/millrace/record"
 	"github.com/millrace/millrace/record/compress"
@@ -71,6 +70,9 @@ var errorRows = [...]errorRow{
 	sentinel(replication.ErrClosed, protocol.CodeNotLeaderOrFollower),
 	// engine
 	kind[*engine.OffsetOutOfRangeError](protocol.CodeOffsetOutOfRange),
+	// Never DUPLICATE_SEQUENCE_NUMBER, as in Kafka: clients take it for success, and of an
+	// old sequence number nobody knows whether those very records were stored.
+	kind[*engine.SequenceError](protocol.CodeOutOfOrderSequenceNumber),
 	kind[*engine.ProducerFencedError](protocol.CodeInvalidProducerEpoch),
 	kind[*engine.TxnStateError](protocol.CodeInvalidTxnState),
 	kind[*engine.CoordinatorFencedError](protocol.CodeTransactionCoordinatorFenced),
@@ -110,12 +112,6 @@ func codeOf(err error) (code protocol.ErrorCode, message string) {
 			return protocol.CodeRecordListTooLarge, err.Error()
 		}
 		return protocol.CodeMessageTooLarge, err.Error() + "; send smaller batches or raise max.message.bytes of the topic"
-	}
-	if e, ok := errors.AsType[*engine.SequenceError](err); ok {
-		if e.Kind == producer.Duplicate {
-			return protocol.CodeDuplicateSequenceNumber, err.Error()
-		}
-		return protocol.CodeOutOfOrderSequenceNumber, err.Error()
 	}
 	for i := range errorRows {
 		if errorRows[i].is(err) {
