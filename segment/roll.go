@@ -93,6 +93,7 @@ func (c *Chain) roll(first, lastOffset int64) (*segment, error) {
 	}
 	s := c.newSegment(base)
 	if err := c.createFiles(s); err != nil {
+		s.drop()
 		return nil, err
 	}
 	list := c.segments()
@@ -100,6 +101,7 @@ func (c *Chain) roll(first, lastOffset int64) (*segment, error) {
 		// The old one holds nothing: it goes.
 		list = list[:len(list)-1]
 		if err := c.remove(old, true); err != nil {
+			s.drop()
 			return nil, err
 		}
 	}
