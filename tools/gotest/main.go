@@ -15,9 +15,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
+	"path"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 )
 
 func main() {
@@ -66,8 +71,10 @@ func goTest(out io.Writer, dir string, args []string) (counts, error) {
 	if err := cmd.Start(); err != nil {
 		return counts{}, err
 	}
-	p := &printer{out: out, output: map[string][]string{}, tests: map[string]counts{}}
+	p := newPrinter(out)
+	stop := p.tellWhatRuns()
 	readErr := p.read(pipe)
+	stop()
 	waitErr := cmd.Wait()
 	var exit *exec.ExitError
 	if waitErr != nil && (!errors.As(waitErr, &exit) || p.all.failed == 0) {
@@ -77,12 +84,62 @@ func goTest(out io.Writer, dir string, args []string) (counts, error) {
 	return p.all, readErr
 }
 
+// quiet is how long nothing may be printed before the tests that run are named.
+const quiet = 30 * time.Second
+
 // printer keeps the output of each test until it is known whether anyone needs it.
 type printer struct {
+	mu     sync.Mutex
 	out    io.Writer
+	spoke  time.Time            // when something was last printed
+	runs   map[string]time.Time // tests that run, by package and name, with their start
 	output map[string][]string // by package and test
 	tests  map[string]counts   // by package
 	all    counts
+}
+
+func newPrinter(out io.Writer) *printer {
+	p := &printer{output: map[string][]string{}, tests: map[string]counts{}, runs: map[string]time.Time{}, spoke: time.Now()}
+	p.out = writerFunc(func(b []byte) (int, error) {
+		p.spoke = time.Now()
+		return out.Write(b)
+	})
+	return p
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+// tellWhatRuns names the tests that run whenever it was quiet for long, until stop.
+func (p *printer) tellWhatRuns() (stop func()) {
+	ticker, done := time.NewTicker(quiet/6), make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case now := <-ticker.C:
+				p.mu.Lock()
+				if now.Sub(p.spoke) >= quiet {
+					p.name(now)
+				}
+				p.mu.Unlock()
+			}
+		}
+	}()
+	return func() {
+		ticker.Stop()
+		close(done)
+	}
+}
+
+func (p *printer) name(now time.Time) {
+	for _, key := range slices.Sorted(maps.Keys(p.runs)) {
+		pkg, test, _ := strings.Cut(key, "\x00")
+		fmt.Fprintf(p.out, "...  %s %s runs for %.0f s\n", path.Base(pkg), test, now.Sub(p.runs[key]).Seconds())
+	}
+	p.spoke = now
 }
 
 func (p *printer) read(in io.Reader) error {
@@ -90,12 +147,7 @@ func (p *printer) read(in io.Reader) error {
 	for {
 		line, err := lines.ReadBytes('\n')
 		if len(line) > 0 {
-			var e event
-			if json.Unmarshal(line, &e) != nil {
-				fmt.Fprint(p.out, string(line))
-			} else {
-				p.event(e)
-			}
+			p.line(line)
 		}
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -106,15 +158,31 @@ func (p *printer) read(in io.Reader) error {
 	}
 }
 
+func (p *printer) line(line []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var e event
+	if json.Unmarshal(line, &e) != nil {
+		fmt.Fprint(p.out, string(line))
+		return
+	}
+	p.event(e)
+}
+
 func (p *printer) event(e event) {
 	if e.Package == "" {
 		e.Package = e.ImportPath
 	}
 	key := e.Package + "\x00" + e.Test
 	switch e.Action {
+	case "run":
+		if !strings.Contains(e.Test, "/") {
+			p.runs[key] = time.Now()
+		}
 	case "output", "build-output":
 		p.output[key] = append(p.output[key], e.Output)
 	case "pass", "fail", "skip":
+		delete(p.runs, key)
 		if e.Test != "" {
 			p.test(e, key)
 		} else {

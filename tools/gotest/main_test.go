@@ -4,11 +4,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestEventsAreCountedAndFailuresShown(t *testing.T) {
 	var out strings.Builder
-	p := &printer{out: &out, output: map[string][]string{}, tests: map[string]counts{}}
+	p := newPrinter(&out)
 	err := p.read(strings.NewReader(`{"Action":"output","Package":"a","Test":"TestGood","Output":"quiet\n"}
 {"Action":"pass","Package":"a","Test":"TestGood"}
 {"Action":"output","Package":"a","Test":"TestBad","Output":"why it failed\n"}
@@ -31,6 +32,22 @@ not json
 	}
 	if strings.Contains(out.String(), "quiet") {
 		t.Errorf("the output of a good test was shown: %s", out.String())
+	}
+}
+
+func TestWhatRunsIsNamed(t *testing.T) {
+	var out strings.Builder
+	p := newPrinter(&out)
+	if err := p.read(strings.NewReader(`{"Action":"run","Package":"m/a","Test":"TestDone"}
+{"Action":"pass","Package":"m/a","Test":"TestDone"}
+{"Action":"run","Package":"m/a","Test":"TestLong"}
+{"Action":"run","Package":"m/a","Test":"TestLong/part"}
+`)); err != nil {
+		t.Fatal(err)
+	}
+	p.name(p.runs["m/a\x00TestLong"].Add(42 * time.Second))
+	if want := "...  a TestLong runs for 42 s\n"; out.String() != want {
+		t.Fatalf("%q, want %q", out.String(), want)
 	}
 }
 
