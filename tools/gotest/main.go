@@ -93,8 +93,8 @@ type printer struct {
 	out    io.Writer
 	spoke  time.Time            // when something was last printed
 	runs   map[string]time.Time // tests that run, by package and name, with their start
-	output map[string][]string // by package and test
-	tests  map[string]counts   // by package
+	output map[string][]string  // by package and test
+	tests  map[string]counts    // by package
 	all    counts
 }
 
