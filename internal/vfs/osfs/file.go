@@ -28,10 +28,30 @@ func (f *file) Allocate(off, lengthBytes int64) error {
 			return nil
 		case unix.EINTR:
 			continue
+		case unix.EOPNOTSUPP:
+			return f.allocateByWriting(off + lengthBytes)
 		default:
 			return fmt.Errorf("allocate %d bytes at %d of %s: %w", lengthBytes, off, f.Name(), err)
 		}
 	}
+}
+
+// allocateByWriting grows the file to end with zeros, where the file system has no
+// fallocate (NFS 3, ramfs): slower, and as safe.
+func (f *file) allocateByWriting(end int64) error {
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	zeros := make([]byte, min(max(end-size, 0), 1<<20))
+	for at := size; at < end; {
+		n, err := f.WriteAt(zeros[:min(int64(len(zeros)), end-at)], at)
+		if err != nil {
+			return fmt.Errorf("allocate %d bytes at %d of %s: %w", end-size, size, f.Name(), err)
+		}
+		at += int64(n)
+	}
+	return nil
 }
 
 func (f *file) SyncData() error {
