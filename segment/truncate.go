@@ -204,10 +204,12 @@ func (c *Chain) DropHead(before int64) ([]Info, error) {
 		return nil, err
 	}
 	for _, s := range dropped {
-		// The oldest first and each durably: a power cut in between leaves no hole.
-		if err = errors.Join(c.remove(s, false), c.o.FS.SyncDir(c.o.Dir)); err != nil {
-			break
+		if err != nil {
+			s.drop() // off the list: nobody else would close it
+			continue
 		}
+		// The oldest first and each durably: a power cut in between leaves no hole.
+		err = errors.Join(c.remove(s, false), c.o.FS.SyncDir(c.o.Dir))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -258,7 +260,7 @@ type deletion struct {
 // remove takes a segment out of use: its files are renamed. With queue, mu is held and
 // RemoveDeleted will find it.
 func (c *Chain) remove(s *segment, queue bool) error {
-	s.drop()
+	defer s.drop() // last: until it is gone, a reader may open it
 	s.openMu.Lock()
 	defer s.openMu.Unlock()
 	for _, suffix := range []string{logSuffix, indexSuffix, timeSuffix, txnSuffix} {
