@@ -20,6 +20,7 @@ type Chain struct {
 
 	conf        atomic.Pointer[Config] // cfg for those who do not hold mu
 	truncations atomic.Int64           // odd while a segment is cut and the list replaced, see Read
+	closed      atomic.Bool            // no file is opened any more
 
 	// Guarded by mu.
 	cfg     Config
@@ -200,6 +201,7 @@ func (c *Chain) Kill() {
 // shut refuses further calls and gives up all files. mu is held.
 func (c *Chain) shut() {
 	c.failed = ErrClosed
+	c.closed.Store(true)
 	if c.prepared != nil {
 		_ = c.prepared.discard(c.o.FS) // recovery removes it if this did not
 		c.prepared = nil

@@ -183,6 +183,9 @@ func (s *segment) openRead() (*files, error) {
 		}
 		return nil, nil
 	}
+	if s.c.closed.Load() {
+		return nil, ErrClosed
+	}
 	if s.gone.Load() {
 		return nil, os.ErrNotExist
 	}

@@ -78,7 +78,11 @@ func (w *contest) write(seed uint64) {
 			must(w.t, w.c.Idle())
 		case n < 12:
 			must(w.t, w.c.Roll())
-		case n < 14 && len(bases) > 30:
+		case n < 13 && len(bases) > 0:
+			w.rewound.Add(1)
+			must(w.t, w.c.TruncateFullyAndStartAt(w.c.NextOffset()))
+			bases = nil
+		case n < 15 && len(bases) > 30:
 			at := bases[len(bases)-1-rng.Intn(20)]
 			w.rewound.Add(1)
 			must(w.t, w.c.TruncateTo(at))
@@ -86,7 +90,7 @@ func (w *contest) write(seed uint64) {
 			for bases[len(bases)-1] >= at {
 				bases = bases[:len(bases)-1]
 			}
-		case n < 16:
+		case n < 17:
 			_, err := w.c.DropHead(w.c.NextOffset() - 500)
 			must(w.t, err)
 			must(w.t, w.c.RemoveDeleted(w.c.o.Clock.Now()))

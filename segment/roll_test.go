@@ -394,3 +394,29 @@ func TestOpenSealedFilesAreFew(t *testing.T) {
 		t.Errorf("%d files open after a walk over %d segments", n, len(c.Segments()))
 	}
 }
+
+// TestClosedLogOpensNothing reads from a log that was closed.
+func TestClosedLogOpensNothing(t *testing.T) {
+	dir := t.TempDir()
+	before := resources(t, dir)
+	c, _, err := Open(Options{FS: osfs.FS{}, Clock: clock.Real{}, Dir: dir}, smallConfig(), Recovery{Clean: true})
+	must(t, err)
+	for i := range int64(100) {
+		must(t, appendAt(t, c, i, 1, 230))
+	}
+	must(t, c.Close())
+	for _, call := range []func() error{
+		func() error { _, err := c.Read(0, 1, 1<<40, true); return err },
+		func() error { return c.Scan(0, func(record.Batch, int64, int64) error { return nil }) },
+		func() error { _, err := c.Sync(); return err },
+		func() error { return appendAt(t, c, 100, 1, 10) },
+		c.Idle, c.Roll,
+	} {
+		if err := call(); !errors.Is(err, ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+	if after := resources(t, dir); after != before {
+		t.Errorf("%d files and mappings left, %d before", after, before)
+	}
+}

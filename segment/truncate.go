@@ -159,6 +159,8 @@ func (c *Chain) TruncateFullyAndStartAt(offset int64) error {
 }
 
 func (c *Chain) restartAt(offset int64) error {
+	c.truncations.Add(1) // readers wait: the files of the old list are going
+	defer c.truncations.Add(1)
 	if err := c.removeAll(c.segments()); err != nil {
 		return err
 	}
@@ -166,7 +168,6 @@ func (c *Chain) restartAt(offset int64) error {
 	if _, err := s.openWrite(); err != nil {
 		return err
 	}
-	c.truncations.Add(2)
 	if err := c.o.FS.SyncDir(c.o.Dir); err != nil {
 		return err
 	}
