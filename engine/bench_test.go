@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/vfs/osfs"
 	"github.com/millrace/millrace/record"
 )
@@ -45,6 +46,47 @@ func BenchmarkAppend(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+		})
+	}
+}
+
+// BenchmarkRawAppend is what an append cannot be cheaper than: a CRC and a write to a fresh
+// file whose space was taken ahead, as the log takes it. Files have the size of segments.
+func BenchmarkRawAppend(b *testing.B) {
+	for _, size := range []int{16 << 10, 64 << 10} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			data := benchBatch(b, size)
+			dir, n := b.TempDir(), int64(len(data))
+			const step, fileBytes = 16 << 20, 1 << 30
+			var f vfs.File
+			pos, allocated := int64(fileBytes), int64(0)
+			b.SetBytes(n)
+			for b.Loop() {
+				if pos+n > fileBytes {
+					if f != nil {
+						f.Close()
+					}
+					var err error
+					if f, err = (osfs.FS{}).OpenFile(filepath.Join(dir, fmt.Sprint(b.N, time.Now().UnixNano())), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+						b.Fatal(err)
+					}
+					pos, allocated = 0, 0
+				}
+				if pos+n > allocated {
+					if err := f.Allocate(allocated, step); err != nil {
+						b.Fatal(err)
+					}
+					allocated += step
+				}
+				if err := data.CheckCRC(); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := f.WriteAt(data, pos); err != nil {
+					b.Fatal(err)
+				}
+				pos += n
+			}
+			f.Close()
 		})
 	}
 }

@@ -25,8 +25,9 @@ func (s *Store) Delete(tp TopicPartition) error {
 		return fmt.Errorf("%w: %s", ErrUnknownPartition, tp)
 	}
 	delete(s.logs, tp)
-	s.mu.Unlock()
 	d := s.dirOf(l)
+	d.count--
+	s.mu.Unlock()
 	if err := d.failure(); err != nil {
 		l.kill(ErrClosed)
 		return err

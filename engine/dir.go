@@ -26,6 +26,7 @@ type logDir struct {
 	host  *host
 	lock  io.Closer
 	meta  checkpoint.Meta
+	count int // partitions, those being created too; guarded by store.mu
 
 	failed  atomic.Pointer[DirFailedError]
 	failing sync.Mutex // OnDirFailed is told in order

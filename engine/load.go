@@ -168,6 +168,7 @@ func (s *Store) add(l *Log) error {
 		return &SetupError{Dir: l.host.dir, Err: fmt.Errorf("partition %s lies in %s too: remove one of the two folders", l.tp, other.Dir())}
 	}
 	s.logs[l.tp] = l
+	s.dirOf(l).count++
 	return nil
 }
 

@@ -223,6 +223,8 @@ func (s *Store) Create(tp TopicPartition, topicID [16]byte, cfg Config) (*Log, e
 			l.fail(failure) // it failed before it knew this log
 			err = failure
 		}
+	} else {
+		d.count--
 	}
 	s.mu.Unlock()
 	if err != nil {
@@ -255,17 +257,11 @@ func (s *Store) reserve(tp TopicPartition, topicID [16]byte) (*logDir, *Log, err
 		return nil, nil, err
 	}
 	s.creating[tp] = d
+	d.count++
 	return d, nil, nil
 }
 
 func (s *Store) leastLoadedLocked() (*logDir, error) {
-	counts := make(map[string]int)
-	for _, l := range s.logs {
-		counts[l.host.dir]++
-	}
-	for _, d := range s.creating {
-		counts[d.host.dir]++
-	}
 	var best *logDir
 	var lastErr error
 	for _, d := range s.dirs {
@@ -273,7 +269,7 @@ func (s *Store) leastLoadedLocked() (*logDir, error) {
 			lastErr = err
 			continue
 		}
-		if best == nil || counts[d.host.dir] < counts[best.host.dir] {
+		if best == nil || d.count < best.count {
 			best = d
 		}
 	}
