@@ -339,7 +339,7 @@ func TestReadersBesideTheWriter(t *testing.T) {
 	done := make(chan error, 2)
 	for range 2 {
 		go func() {
-			for n := int64(0); ; n++ {
+			for {
 				select {
 				case <-stop:
 					done <- nil
@@ -348,7 +348,9 @@ func TestReadersBesideTheWriter(t *testing.T) {
 				}
 				count := int64(x.Count())
 				e, ok, err := x.Lookup(base + 1<<30)
-				if err != nil || ok != (count > 0) && !ok || ok && (e.Position != (e.Offset-base)*7 || e.Offset-base < count) {
+				missing := count > 0 && !ok
+				torn := ok && (e.Position != (e.Offset-base)*7 || e.Offset-base < count)
+				if err != nil || missing || torn {
 					done <- errors.New("a lookup saw a torn or stale entry")
 					return
 				}
