@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -160,9 +161,23 @@ func (k *Key) normalize(value string, rule Rule) (string, error) {
 		v = value
 	}
 	if !k.typeOK(&v) || rule.ok != nil && !rule.ok(v) {
-		return "", &ValueError{Allowed: k.allowed(rule)}
+		return "", &ValueError{Allowed: k.allowed(rule) + k.atMost(v)}
 	}
 	return v, nil
+}
+
+// atMost is the largest number of the key's type, said when the value lies above it: the
+// rule alone would seem to allow it.
+func (k *Key) atMost(v string) string {
+	bits := map[Type]int{Short: 16, Int: 32, Long: 64}[k.Type]
+	if bits == 0 || strings.HasPrefix(v, "-") {
+		return ""
+	}
+	n, err := strconv.ParseInt(v, 10, bits) // n is the largest one when v is out of range
+	if !errors.Is(err, strconv.ErrRange) {
+		return ""
+	}
+	return fmt.Sprintf(", at most %d", n)
 }
 
 func (k *Key) typeOK(v *string) bool {

@@ -183,7 +183,7 @@ func (l *loader) set(p Place, name, value string) {
 		if k.Sensitive() {
 			shown = "[hidden]"
 		}
-		l.problem(p, name, shown, k.Allowed(), "")
+		l.problem(p, name, shown, k.Allowed()+k.atMost(strings.TrimSpace(value)), "")
 		return
 	}
 	l.c.static[name] = setting{value: v, place: p}

@@ -218,7 +218,9 @@ func TestOffsetForLeaderEpoch(t *testing.T) {
 		code(c, c.epochEnd(v, topic{name: c.fresh()}, 0, -1, 0).ErrorCode, kerr.UnknownTopicOrPartition)
 	})
 	// ListOffsets and Fetch fence in the same way.
-	p := c.listOffset(5, made, 0, -1, func(_ *kmsg.ListOffsetsRequest, p *kmsg.ListOffsetsRequestTopicPartition) { p.CurrentLeaderEpoch = first })
+	p := c.listOffset(5, made, 0, -1, func(_ *kmsg.ListOffsetsRequest, p *kmsg.ListOffsetsRequestTopicPartition) {
+		p.CurrentLeaderEpoch = first
+	})
 	code(t, p.ErrorCode, kerr.FencedLeaderEpoch)
 	old := c.listOffset(5, made, 0, -2, nil)
 	equal(t, "epoch of the first record", old.LeaderEpoch, first)

@@ -79,7 +79,9 @@ func TestCreateTopicsWithDefaults(t *testing.T) {
 }
 
 // brokerID is that of the broker that answers.
-func (c *client) brokerID() int32 { return one(c, "brokers", c.metadata(12, metadataOf()).Brokers).NodeID }
+func (c *client) brokerID() int32 {
+	return one(c, "brokers", c.metadata(12, metadataOf()).Brokers).NodeID
+}
 
 func TestCreateTopicsErrors(t *testing.T) {
 	c := target(t)
