@@ -26,7 +26,9 @@ type logDir struct {
 	host  *host
 	lock  io.Closer
 	meta  checkpoint.Meta
-	count int // partitions, those being created too; guarded by store.mu
+	// loaded: all partitions that lie here are known. Set before the store is in use.
+	loaded bool
+	count  int // partitions, those being created too; guarded by store.mu
 
 	failed  atomic.Pointer[DirFailedError]
 	failing sync.Mutex // OnDirFailed is told in order

@@ -20,6 +20,7 @@ import (
 // is not returned; a *SetupError is.
 func (d *logDir) load(ctx context.Context) error {
 	err := d.loadAll(ctx)
+	d.loaded = err == nil
 	var setup *SetupError
 	if err == nil || errors.As(err, &setup) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err

@@ -200,9 +200,21 @@ func (s *Store) sortedLogs() []*Log {
 
 // Create makes a partition's log in the online directory that has fewest, or returns the
 // one that exists when its topic id agrees (or is unknown; it is then written down).
-// Errors: ErrExists, *DiskFullError, *DirFailedError.
+// Errors: ErrExists, *DiskFullError, *DirFailedError. When a directory could not be loaded,
+// a partition that is not found may lie there, and an empty one must not take its place:
+// Create then answers with that directory's error, as Kafka does. For a partition that has
+// just come into being there is CreateNew.
 func (s *Store) Create(tp TopicPartition, topicID [16]byte, cfg Config) (*Log, error) {
-	d, existing, err := s.reserve(tp, topicID)
+	return s.create(tp, topicID, cfg, false)
+}
+
+// CreateNew is Create for a partition that cannot have a log yet.
+func (s *Store) CreateNew(tp TopicPartition, topicID [16]byte, cfg Config) (*Log, error) {
+	return s.create(tp, topicID, cfg, true)
+}
+
+func (s *Store) create(tp TopicPartition, topicID [16]byte, cfg Config, isNew bool) (*Log, error) {
+	d, existing, err := s.reserve(tp, topicID, isNew)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +246,7 @@ func (s *Store) Create(tp TopicPartition, topicID [16]byte, cfg Config) (*Log, e
 }
 
 // reserve finds the log or a place for it.
-func (s *Store) reserve(tp TopicPartition, topicID [16]byte) (*logDir, *Log, error) {
+func (s *Store) reserve(tp TopicPartition, topicID [16]byte, isNew bool) (*logDir, *Log, error) {
 	if err := checkName(tp); err != nil {
 		return nil, nil, err
 	}
@@ -251,6 +263,13 @@ func (s *Store) reserve(tp TopicPartition, topicID [16]byte) (*logDir, *Log, err
 	}
 	if s.creating[tp] != nil {
 		return nil, nil, fmt.Errorf("%w: %s is being created", ErrExists, tp)
+	}
+	if !isNew {
+		for _, d := range s.dirs {
+			if err := d.failure(); err != nil && !d.loaded {
+				return nil, nil, err
+			}
+		}
 	}
 	d, err := s.leastLoadedLocked()
 	if err != nil {

@@ -72,6 +72,7 @@ type job struct {
 	partition *metadata.Partition
 	config    *TopicConfig
 	have      *Partition // nil: its log must be found or made
+	isNew     bool       // it came into being with this image: it has no log yet
 	slot      *slot
 }
 
@@ -87,9 +88,18 @@ func (m *Manager) plan(jobs []job, image *metadata.Image, t *metadata.Topic, hav
 			local.parts[i].err = ErrNotLeader
 			continue
 		}
-		jobs = append(jobs, job{topic: t, partition: p, config: &config, have: before, slot: &local.parts[i]})
+		jobs = append(jobs, job{topic: t, partition: p, config: &config, have: before, isNew: m.isNew(t, i), slot: &local.parts[i]})
 	}
 	return jobs
+}
+
+// isNew tells whether a partition was not there in the image before.
+func (m *Manager) isNew(t *metadata.Topic, i int) bool {
+	if m.current == nil {
+		return false
+	}
+	before, ok := m.current.Topic(t.Name)
+	return !ok || before.ID != t.ID || i >= len(before.Partitions)
 }
 
 // run does the jobs, those that make logs a few at a time.
@@ -115,7 +125,7 @@ func (m *Manager) do(j *job) {
 	p := j.have
 	if p == nil {
 		tp := engine.TopicPartition{Topic: j.topic.Name, Partition: j.partition.Index}
-		log, err := m.open(tp, j.topic.ID, j.config.Log)
+		log, err := m.open(tp, j.topic.ID, j.config.Log, j.isNew)
 		if err != nil {
 			m.o.Log.Error("partition is offline", "partition", tp.String(), "err", err)
 			j.slot.err = &OfflineError{Err: err}
@@ -138,8 +148,12 @@ func (m *Manager) do(j *job) {
 // open finds the log of a partition on disk, or makes it. A folder of the same name that
 // belongs to another topic id is the log of a topic that was deleted while this broker did
 // not run: only one topic has the name, and it has this id. It makes room.
-func (m *Manager) open(tp engine.TopicPartition, id metadata.TopicID, config engine.Config) (*engine.Log, error) {
-	log, err := m.o.Store.Create(tp, id, config)
+func (m *Manager) open(tp engine.TopicPartition, id metadata.TopicID, config engine.Config, isNew bool) (*engine.Log, error) {
+	create := m.o.Store.Create
+	if isNew {
+		create = m.o.Store.CreateNew
+	}
+	log, err := create(tp, id, config)
 	if !errors.Is(err, engine.ErrExists) {
 		return log, err
 	}
@@ -152,7 +166,7 @@ func (m *Manager) open(tp engine.TopicPartition, id metadata.TopicID, config eng
 	if err := m.o.Store.Delete(tp); err != nil {
 		return nil, err
 	}
-	return m.o.Store.Create(tp, id, config)
+	return m.o.Store.CreateNew(tp, id, config)
 }
 
 // discard ends partitions that the next table does not have, and deletes their logs. They
