@@ -356,3 +356,18 @@ func TestLeftoversOfKafka(t *testing.T) {
 		t.Error("a file that is not ours was removed")
 	}
 }
+
+// A kill leaves space that was taken ahead behind the last batch. That is no damage.
+func TestSpaceTakenAheadIsNoDamage(t *testing.T) {
+	dir := t.TempDir()
+	c, _ := openGolden(t, dir, Recovery{})
+	b := sizedBatch(t, 200)
+	if err := c.Append(b, b.LastOffset(), b.MaxTimestamp(), b.LastOffset()); err != nil {
+		t.Fatal(err)
+	}
+	c.Kill()
+	again, res := openGolden(t, dir, Recovery{})
+	if again.NextOffset() != b.NextOffset() || res.TruncatedBytes != 0 || res.SpareBytes == 0 {
+		t.Fatalf("log end %d after %+v; want nothing truncated and some space given back", again.NextOffset(), res)
+	}
+}

@@ -61,8 +61,11 @@ type Recovery struct {
 
 // RecoveryResult tells what opening a Chain took.
 type RecoveryResult struct {
-	ScannedBytes    int64
+	ScannedBytes int64
+	// TruncatedBytes held something that is no good batch. SpareBytes were zeros behind the
+	// last batch, space taken ahead, which every crash leaves.
 	TruncatedBytes  int64
+	SpareBytes      int64
 	RemovedSegments int
 	RebuiltIndexes  int
 }

@@ -205,11 +205,13 @@ func (c *Chain) scanSegment(i int, visit func(record.Batch) error, progress func
 		next, end = next+1, size
 	}
 	if end < size {
-		res.TruncatedBytes += size - end
-		if cut, err = c.cutsHere(i, f, next, end, size); err != nil {
+		torn, err := tornBytes(f, end, size)
+		if err != nil {
 			return false, err
 		}
-		if cut {
+		res.TruncatedBytes += torn
+		res.SpareBytes += size - end - torn
+		if cut = c.cutsHere(i, next, torn); cut {
 			if err := c.dropFrom(i+1, res); err != nil {
 				return false, err
 			}
@@ -232,25 +234,29 @@ func (c *Chain) scanSegment(i int, visit func(record.Batch) error, progress func
 	return cut, s.storeIndexes(&build)
 }
 
-// cutsHere tells whether the log ends with segment number i, whose records end at (next,
-// end) before its file does. It goes on when what is left of the file is space that was
-// taken and not given back, all zeros, and the next segment starts where this one ends.
-func (c *Chain) cutsHere(i int, f io.ReaderAt, next, end, size int64) (bool, error) {
+// cutsHere tells whether the log ends with segment number i, whose good records end at next.
+// It goes on when what is left of the file is space that was taken and not given back, all
+// zeros, and the next segment starts where this one ends.
+func (c *Chain) cutsHere(i int, next, tornBytes int64) bool {
 	list := c.segments()
-	if i == len(list)-1 || list[i+1].base != next {
-		return true, nil
-	}
+	return i == len(list)-1 || list[i+1].base != next || tornBytes > 0
+}
+
+// tornBytes is how many bytes behind end hold something, up to the last one that is not
+// zero; what follows them is space that was taken ahead.
+func tornBytes(f io.ReaderAt, end, size int64) (int64, error) {
+	torn := int64(0)
 	buf := make([]byte, min(size-end, scanBytes))
-	for ; end < size; end += int64(len(buf)) {
-		buf = buf[:min(size-end, int64(len(buf)))]
-		if err := readFull(f, buf, end); err != nil {
-			return false, err
+	for at := end; at < size; at += int64(len(buf)) {
+		buf = buf[:min(size-at, int64(len(buf)))]
+		if err := readFull(f, buf, at); err != nil {
+			return 0, err
 		}
-		if len(bytes.Trim(buf, "\x00")) > 0 {
-			return true, nil
+		if n := len(bytes.TrimRight(buf, "\x00")); n > 0 {
+			torn = at + int64(n) - end
 		}
 	}
-	return false, nil
+	return torn, nil
 }
 
 const progressBytes = 16 << 20
