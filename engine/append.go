@@ -93,13 +93,15 @@ func (l *Log) validate(b record.Batch, cfg *Config, o Origin, nowMs int64) (reco
 		return record.Info{}, &RecordTooLargeError{SizeBytes: len(b), MaxBytes: cfg.MaxMessageBytes}
 	}
 	return record.Validate(b, record.ValidateOptions{
-		Inner:         true,
-		RequireKeys:   cfg.CleanupCompact && o == Client,
-		FromClient:    o == Client,
-		TimestampType: cfg.TimestampType,
-		NowMs:         nowMs,
-		BeforeMaxMs:   cfg.TimestampBeforeMaxMs,
-		AfterMaxMs:    cfg.TimestampAfterMaxMs,
+		Inner: true,
+		// What no consumer can decompress would stop all of them at its offset.
+		ValidateCompressed: o == Client,
+		RequireKeys:        cfg.CleanupCompact && o == Client,
+		FromClient:         o == Client,
+		TimestampType:      cfg.TimestampType,
+		NowMs:              nowMs,
+		BeforeMaxMs:        cfg.TimestampBeforeMaxMs,
+		AfterMaxMs:         cfg.TimestampAfterMaxMs,
 	})
 }
 
