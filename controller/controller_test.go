@@ -200,6 +200,29 @@ func TestTenThousandPartitions(t *testing.T) {
 	}
 }
 
+// One request with thousands of topics holds the controller's lock: what it costs must grow
+// with their number, not with its square.
+func TestThousandsOfTopicsInOneRequest(t *testing.T) {
+	c := openTree(t, memfs.New()).elect(1)
+	topics := make([]NewTopic, 4000)
+	for i := range topics {
+		topics[i] = NewTopic{Name: fmt.Sprintf("many_%d", i), NumPartitions: 1, ReplicationFactor: 1}
+	}
+	began := time.Now()
+	for _, a := range c.create(topics...) {
+		if a.Err != nil {
+			t.Fatal(a.Err)
+		}
+	}
+	if took := time.Since(began); took > 20*time.Second { // it was five minutes
+		t.Errorf("creating %d topics took %v", len(topics), took)
+	}
+	one := func(name string) NewTopic { return NewTopic{Name: name, NumPartitions: 1, ReplicationFactor: 1} }
+	if got, want := kinds(c.create(one("many.7"), one("a.b"), one("a_b"))), []Kind{InvalidTopic, 0, InvalidTopic}; !reflect.DeepEqual(got, want) {
+		t.Errorf("names that collide: %v, want %v", got, want)
+	}
+}
+
 func TestDeleteTopics(t *testing.T) {
 	c := openTree(t, memfs.New()).elect(1)
 	a := c.create(NewTopic{Name: "a", NumPartitions: 2, ReplicationFactor: 1}, NewTopic{Name: "b", NumPartitions: 1, ReplicationFactor: 1}, NewTopic{Name: "c", NumPartitions: 1, ReplicationFactor: 1})

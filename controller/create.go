@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"log/slog"
-	"slices"
 
 	"github.com/millrace/millrace/metadata"
 )
@@ -56,14 +55,16 @@ func (c *Controller) CreateTopics(ctx context.Context, topics []NewTopic, valida
 	var plans []plan
 	var at []int
 	budget := int32(MaxPartitionsPerRequest)
+	names := newNames(c.o.Loader.Image(), topics)
 	for i, t := range topics {
 		answers[i] = CreatedTopic{Name: t.Name}
-		p, err := c.planTopic(t, topics, plans, budget)
+		p, err := c.planTopic(t, names, budget)
 		if err != nil {
 			answers[i].Err = err
 			continue
 		}
 		budget -= int32(len(p.replicas))
+		names.add(t.Name)
 		answers[i].NumPartitions, answers[i].ReplicationFactor = int32(len(p.replicas)), int16(len(p.replicas[0]))
 		plans, at = append(plans, p), append(at, i)
 	}
@@ -82,10 +83,9 @@ func (c *Controller) CreateTopics(ctx context.Context, topics []NewTopic, valida
 }
 
 // planTopic decides about one topic of a request.
-func (c *Controller) planTopic(t NewTopic, request []NewTopic, before []plan, budget int32) (plan, error) {
+func (c *Controller) planTopic(t NewTopic, names *names, budget int32) (plan, error) {
 	image := c.o.Loader.Image()
-	same := func(o NewTopic) bool { return o.Name == t.Name }
-	if first := slices.IndexFunc(request, same); first >= 0 && slices.IndexFunc(request[first+1:], same) >= 0 {
+	if names.asked[t.Name] > 1 {
 		return plan{}, refuse(InvalidRequest, "Duplicate topic name.")
 	}
 	if err := checkName(t.Name); err != nil {
@@ -94,11 +94,7 @@ func (c *Controller) planTopic(t NewTopic, request []NewTopic, before []plan, bu
 	if _, ok := image.Topic(t.Name); ok {
 		return plan{}, refuse(TopicExists, "Topic '%s' already exists.", t.Name)
 	}
-	others := image.Topics()
-	for _, p := range before {
-		others = append(slices.Clip(others), &metadata.Topic{Name: p.topic.Name})
-	}
-	if other, ok := collides(t.Name, others); ok {
+	if other, ok := names.collides(t.Name); ok {
 		return plan{}, refuse(InvalidTopic, "Topic '%s' collides with existing topic: %s", t.Name, other)
 	}
 	replicas, err := c.assign(image, t, budget)

@@ -39,17 +39,37 @@ func Internal(name string) bool {
 	return false
 }
 
+// names is what a request for topics is checked against. A request may name ten thousand:
+// each of them costs a lookup, not a walk over the others.
+type names struct {
+	asked map[string]int // how often the request names a topic
+	taken map[string]string
+}
+
+func newNames(image *metadata.Image, request []NewTopic) *names {
+	n := &names{asked: make(map[string]int, len(request)), taken: make(map[string]string)}
+	for i := range request {
+		n.asked[request[i].Name]++
+	}
+	for _, t := range image.Topics() {
+		n.add(t.Name)
+	}
+	return n
+}
+
+// add notes a name of a topic that exists, or will.
+func (n *names) add(name string) {
+	if strings.ContainsAny(name, "._") {
+		n.taken[strings.ReplaceAll(name, ".", "_")] = name
+	}
+}
+
 // collides finds a topic whose name differs only in '.' and '_', which metrics cannot tell
 // apart.
-func collides(name string, topics []*metadata.Topic) (string, bool) {
+func (n *names) collides(name string) (string, bool) {
 	if !strings.ContainsAny(name, "._") {
 		return "", false
 	}
-	unified := strings.ReplaceAll(name, ".", "_")
-	for _, t := range topics {
-		if t.Name != name && strings.ReplaceAll(t.Name, ".", "_") == unified {
-			return t.Name, true
-		}
-	}
-	return "", false
+	other, ok := n.taken[strings.ReplaceAll(name, ".", "_")]
+	return other, ok && other != name
 }
