@@ -9,7 +9,6 @@ import (
 
 	"github.com/millrace/millrace/engine/checkpoint"
 	"github.com/millrace/millrace/engine/producer"
-	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/internal/seededbug"
 	"github.com/millrace/millrace/record"
 	"github.com/millrace/millrace/segment"
@@ -406,6 +405,3 @@ func (l *Log) kill(reason error) {
 		l.chain.Kill()
 	}
 }
-
-// nowMs is the host's time.
-func (l *Log) nowMs() int64 { return clock.UnixMs(l.host.clock) }

@@ -2,7 +2,7 @@ package index
 
 import (
 	"encoding/binary"
-	"errors"
+	"fmt"
 	"math"
 
 	"github.com/millrace/millrace/internal/vfs"
@@ -93,7 +93,7 @@ func (x *Offset) Room() int { return x.t.maxEntries - x.Count() }
 // reserved the room.
 func (x *Offset) Append(offset, position int64) error {
 	if !Fits(x.base, offset) || offset <= x.last.Offset || position <= x.last.Position || position > math.MaxUint32 {
-		return errors.New("offset index entry out of order")
+		return fmt.Errorf("offset index entry out of order: %d at %d after %d at %d", offset, position, x.last.Offset, x.last.Position)
 	}
 	if err := x.t.reserve(1); err != nil {
 		return err

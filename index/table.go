@@ -37,6 +37,7 @@ type table struct {
 	mem       []byte
 	allocated int64 // bytes of the file that may be touched through mem
 	step      int64
+	shrunk    bool // the file may hold more entries than count, with no mapping to trim it by
 
 	count atomic.Int64 // published entries
 	top   []byte       // of a verified file: the first entry of each block
@@ -311,12 +312,36 @@ func (t *table) each(f func(entry []byte) error) error {
 
 // truncate forgets the entries from number n on. The caller sees to it that nobody looks
 // up meanwhile, or that nothing is appended afterwards.
-func (t *table) truncate(n int) { t.count.Store(int64(n)) }
+func (t *table) truncate(n int) {
+	t.shrunk = t.shrunk || t.mapping == nil && int64(n) < t.count.Load()
+	t.count.Store(int64(n))
+}
 
-// trim cuts the file to its published entries; it has no effect before the first reserve.
+// trimClosed cuts the entries off that were dropped while the file was not mapped: the next
+// start would count them again.
+func (t *table) trimClosed() error {
+	if !t.shrunk {
+		return nil
+	}
+	f, err := t.fs.OpenFile(t.name, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		t.shrunk = false
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Truncate(t.count.Load()*int64(t.entryBytes)), f.Close()); err != nil {
+		return err
+	}
+	t.shrunk = false
+	return nil
+}
+
+// trim cuts the file to its published entries.
 func (t *table) trim() error {
 	if t.mapping == nil {
-		return nil
+		return t.trimClosed()
 	}
 	size := t.count.Load() * int64(t.entryBytes)
 	if err := t.written.Truncate(size); err != nil {
