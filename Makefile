@@ -90,7 +90,7 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 
 .PHONY: soak
 soak: build ## hours: 500 kill -9 rounds, five minutes for each fuzz target
-	$(MAKE) test-conformance CRASH_ROUNDS=500
+	POWERCUT_SEEDS=3000 $(MAKE) test-conformance CRASH_ROUNDS=500
 	$(MAKE) fuzz FUZZTIME=5m
 
 .PHONY: bench
