@@ -40,7 +40,7 @@ func prepared(t *testing.T, config func(port string) map[string]string) *harness
 	return b
 }
 
-// told is the addresses of the only broker, by Metadata and by DescribeCluster.
+// addresses is where clients find the only broker, by Metadata and by DescribeCluster.
 func addresses(t *testing.T, at string) string {
 	t.Helper()
 	c := dial(t, at)

@@ -31,7 +31,7 @@ func TestRepliesKeepTheirOrder(t *testing.T) {
 	c.receive(versions)
 
 	c.send(12, longPoll(made, 2, 1))
-	other := c.create2(watcher)
+	other := watcher.create(1)
 	c.send(9, produceRequest(other, 0, values("behind").bytes()))
 	c.send(3, kmsg.NewPtrApiVersionsRequest())
 	// The produce behind the fetch is done although its answer must wait.
@@ -48,9 +48,6 @@ func TestRepliesKeepTheirOrder(t *testing.T) {
 	c.receive(versions)
 	equal(t, "answers that are missing", len(c.expected), 0)
 }
-
-// create2 makes a topic by another connection, because this one's answers must wait.
-func (c *client) create2(by *client) topic { return by.create(1) }
 
 func TestPipelining(t *testing.T) {
 	c := target(t)

@@ -165,7 +165,7 @@ func TestCreateTopicsThatCollide(t *testing.T) {
 	code(t, one(t, "topics", c.createTopics(7, false, newTopic(name+"_a.b", 1)).Topics).ErrorCode, kerr.InvalidTopicException)
 }
 
-// deleteRequest names topics as each version does: by name, or by name or id from 6 on.
+// deleteTopics names topics as each version does: by name, or by name or id from 6 on.
 func (c *client) deleteTopics(v int16, names []string, ids ...[16]byte) *kmsg.DeleteTopicsResponse {
 	c.Helper()
 	req := kmsg.NewPtrDeleteTopicsRequest()
