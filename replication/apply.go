@@ -42,7 +42,7 @@ func (m *Manager) apply(image *metadata.Image, all bool) {
 	m.run(jobs)
 	m.table.Store(next)
 	for _, j := range jobs {
-		failed = failed || j.slot.err != nil && !errors.Is(j.slot.err, ErrNotLeader)
+		failed = failed || j.slot.err != nil && j.mayComeBack()
 	}
 	if failed {
 		m.retryLater()
@@ -72,23 +72,32 @@ type job struct {
 	partition *metadata.Partition
 	config    *TopicConfig
 	have      *Partition // nil: its log must be found or made
-	isNew     bool       // it came into being with this image: it has no log yet
+	before    error      // why it was offline until now
 	slot      *slot
+}
+
+// mayComeBack tells whether it is worth trying again to open an offline partition: a full
+// disk may have room again, but a directory that failed is gone until the next start, with
+// what lies in it.
+func (j *job) mayComeBack() bool {
+	var failed *engine.DirFailedError
+	return j.slot.isNew || !errors.As(j.slot.err, &failed)
 }
 
 func (m *Manager) plan(jobs []job, image *metadata.Image, t *metadata.Topic, have, local *localTopic) []job {
 	config := m.o.TopicConfig(image.TopicConfig(t.Name))
 	for i := range t.Partitions {
 		p := &t.Partitions[i]
-		var before *Partition
+		var before slot
 		if have != nil && i < len(have.parts) {
-			before = have.parts[i].partition
+			before = have.parts[i]
 		}
 		if !slices.Contains(p.Replicas, m.o.BrokerID) {
 			local.parts[i].err = ErrNotLeader
 			continue
 		}
-		jobs = append(jobs, job{topic: t, partition: p, config: &config, have: before, isNew: m.isNew(t, i), slot: &local.parts[i]})
+		local.parts[i].isNew = before.isNew || m.isNew(t, i)
+		jobs = append(jobs, job{topic: t, partition: p, config: &config, have: before.partition, before: before.err, slot: &local.parts[i]})
 	}
 	return jobs
 }
@@ -125,17 +134,19 @@ func (m *Manager) do(j *job) {
 	p := j.have
 	if p == nil {
 		tp := engine.TopicPartition{Topic: j.topic.Name, Partition: j.partition.Index}
-		log, err := m.open(tp, j.topic.ID, j.config.Log, j.isNew)
+		log, err := m.open(tp, j.topic.ID, j.config.Log, j.slot.isNew)
 		if err != nil {
-			m.o.Log.Error("partition is offline", "partition", tp.String(), "err", err)
 			j.slot.err = &OfflineError{Err: err}
+			if j.before == nil || j.before.Error() != j.slot.err.Error() { // not again each second
+				m.o.Log.Error("partition is offline", "partition", tp.String(), "err", err)
+			}
 			return
 		}
 		p = newPartition(j.topic.Name, j.partition.Index, j.topic.ID, log, m.wheel, m.o.BrokerID)
 	} else {
 		p.log.SetConfig(j.config.Log)
 	}
-	j.slot.partition = p
+	j.slot.partition, j.slot.isNew = p, false
 	c := &j.config.Log
 	err := p.follow(j.partition, settings{
 		minInSync: j.config.MinInSyncReplicas, durable: c.FlushMessages == 1, compactOnly: c.CleanupCompact && !c.CleanupDelete,

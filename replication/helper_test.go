@@ -33,6 +33,8 @@ type env struct {
 	store  *engine.Store
 	*Manager
 	configs map[string]TopicConfig // by a topic's setting "use"
+	dirs    []string               // log.dirs
+	logged  *slog.Logger           // of the Manager
 }
 
 func newEnv(t testing.TB) *env {
@@ -46,7 +48,7 @@ func newEnv(t testing.TB) *env {
 
 func openEnv(t testing.TB, disk *memfs.FS) *env {
 	t.Helper()
-	e := &env{t: t, disk: disk, fs: errorfs.Wrap(disk, nil), clock: testkit.NewClock(time.UnixMilli(1_700_000_000_000))}
+	e := &env{t: t, disk: disk, fs: errorfs.Wrap(disk, nil), clock: testkit.NewClock(time.UnixMilli(1_700_000_000_000)), dirs: []string{"/logs"}, logged: slog.New(slog.DiscardHandler)}
 	plain := engine.DefaultConfig()
 	plain.SegmentBytes = 1 << 20 // the disk is in memory
 	durable, compact := plain, plain
@@ -80,7 +82,7 @@ func (e *env) openStore(fsys vfs.FS) *engine.Store {
 	var mu sync.Mutex
 	rng := rand.New(rand.NewPCG(1, 2))
 	s, err := engine.OpenStore(context.Background(), engine.StoreOptions{
-		FS: fsys, Clock: e.clock, Log: slog.New(slog.DiscardHandler), Dirs: []string{"/logs"}, BrokerID: self,
+		FS: fsys, Clock: e.clock, Log: slog.New(slog.DiscardHandler), Dirs: e.dirs, BrokerID: self,
 		Random: func(n int64) int64 {
 			mu.Lock()
 			defer mu.Unlock()
@@ -95,7 +97,7 @@ func (e *env) openStore(fsys vfs.FS) *engine.Store {
 
 func (e *env) start() {
 	e.Manager = NewManager(Options{
-		Store: e.store, BrokerID: self, Clock: e.clock, Log: slog.New(slog.DiscardHandler),
+		Store: e.store, BrokerID: self, Clock: e.clock, Log: e.logged,
 		TopicConfig: func(s map[string]string) TopicConfig { return e.configs[s["use"]] },
 	})
 	e.loader.Add(e.Manager)

@@ -60,6 +60,7 @@ type localTopic struct {
 type slot struct {
 	partition *Partition
 	err       error // why it is not served: ErrNotLeader when it lies elsewhere
+	isNew     bool  // it came into being while this broker ran, and has no log yet
 }
 
 // NewManager starts a manager without partitions; add it to a metadata.Loader.

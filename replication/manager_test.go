@@ -168,6 +168,48 @@ func TestFullDiskWhenATopicIsMade(t *testing.T) {
 	})
 }
 
+// A directory that cannot be loaded at the start takes its partitions offline: they are not
+// made anew beside it, nor tried and logged each second. New topics go elsewhere.
+func TestDirectoryOfflineFromTheStart(t *testing.T) {
+	e := newEnv(t)
+	e.settle(topicOps("t", 1, "", 2, self)...)
+	e.loader.Close()
+	e.Manager.Close()
+	if err := e.store.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e.fs.SetRule(errorfs.From(0, errorfs.Fault{Err: syscall.EIO}, errorfs.All(errorfs.Kinds(errorfs.ReadDir), func(op errorfs.Op) bool { return op.Path == "/logs" })))
+	e.dirs = []string{"/logs", "/others"}
+	e.store = e.openStore(e.fs)
+	var lines lineCounter
+	e.logged = slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelError}))
+	e.loader = metadata.NewLoader(e.tree, slog.New(slog.DiscardHandler))
+	e.start()
+	e.settle(topicOps("new", 2, "", 1, self)...)
+	var failed *engine.DirFailedError
+	if _, err := e.Get("t", 1); !errors.Is(err, ErrOffline) || !errors.As(err, &failed) || failed.Dir != "/logs" {
+		t.Errorf("a partition of the failed directory: %v", err)
+	}
+	if p, err := e.Get("new", 0); err != nil || p.Log().Dir() != "/others/new-0" {
+		t.Errorf("a new partition: %v", err)
+	}
+	for range 3 {
+		e.clock.Advance(2 * retryAfter)
+		e.Reconfigure()
+		e.settle(metadata.Set("/brokers/seqid", nil, metadata.AnyVersion))
+	}
+	if n := lines.n.Load(); n != 2 {
+		t.Errorf("%d lines for two partitions that stay offline", n)
+	}
+}
+
+type lineCounter struct{ n atomic.Int32 }
+
+func (c *lineCounter) Write(p []byte) (int, error) {
+	c.n.Add(1)
+	return len(p), nil
+}
+
 func TestReconfigure(t *testing.T) {
 	e := newEnv(t)
 	var retention atomic.Int64
