@@ -10,6 +10,7 @@ TOTALS    := bin/test-totals
 GOTEST    := $(GO) run ./tools/gotest -totals $(TOTALS)
 UNIT      = $$($(GO) list ./... | grep -v '/conformance/')
 CRASH_ROUNDS ?= 20
+SUITE_TIMEOUT ?= 20m
 FUZZTIME     ?= 20s
 BENCHTIME    ?= 1s
 
@@ -66,7 +67,7 @@ test-seeded: ## each bug that is seeded by build tag must be caught (part of tes
 
 .PHONY: test-conformance
 test-conformance: build ## kill -9 rounds, power cuts and retention against the real binary
-	@CRASH_ROUNDS=$(CRASH_ROUNDS) MILLRACE_BIN=$(CURDIR)/bin/millrace $(GOTEST) -name conformance -- -count=1 -timeout 20m ./conformance/...
+	@CRASH_ROUNDS=$(CRASH_ROUNDS) MILLRACE_BIN=$(CURDIR)/bin/millrace $(GOTEST) -name conformance -- -count=1 -timeout $(SUITE_TIMEOUT) ./conformance/...
 
 .PHONY: test-clients
 test-clients: setup build ## clients that others wrote, against the real binary (their own module, cgo)
@@ -90,7 +91,7 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 
 .PHONY: soak
 soak: build ## hours: 500 kill -9 rounds, five minutes for each fuzz target
-	POWERCUT_SEEDS=3000 $(MAKE) test-conformance CRASH_ROUNDS=500
+	POWERCUT_SEEDS=3000 $(MAKE) test-conformance CRASH_ROUNDS=500 SUITE_TIMEOUT=6h
 	$(MAKE) fuzz FUZZTIME=5m
 
 .PHONY: bench
