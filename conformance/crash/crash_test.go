@@ -38,6 +38,7 @@ var (
 	producers = []Producer{
 		{Idempotent: true, Codec: kgo.NoCompression(), MaxBytes: 100_000},
 		{Idempotent: true, Codec: kgo.Lz4Compression(), MaxBytes: 20_000},
+		{Idempotent: true, Pipelined: true, Codec: kgo.NoCompression(), MaxBytes: 20_000},
 		{Idempotent: false, Codec: kgo.NoCompression(), MaxBytes: 2_000},
 	}
 )

@@ -31,8 +31,14 @@ type Topic struct {
 // Producer describes one producer of a load.
 type Producer struct {
 	Idempotent bool
-	Codec      kgo.CompressionCodec
-	MaxBytes   int // of a value; most are much smaller
+	// Pipelined lets an idempotent producer have several requests in the air. Kafka's
+	// snapshots hold one batch for each producer id, so that after a restart a broker may
+	// refuse the older ones of those that it stored and did not answer; the client then
+	// takes a new epoch and writes them again. So only a producer that is not pipelined is
+	// held to writing everything once.
+	Pipelined bool
+	Codec     kgo.CompressionCodec
+	MaxBytes  int // of a value; most are much smaller
 }
 
 // Load is producers at work. Stop ends them.
@@ -79,7 +85,7 @@ func StartLoad(addr string, seed uint64, topics []Topic, producers []Producer) (
 			return nil, errors.Join(err, l.Stop(time.Second))
 		}
 		l.clients = append(l.clients, c)
-		if !p.Idempotent {
+		if !p.Idempotent || p.Pipelined {
 			l.History.MayRepeat(int32(i))
 		}
 		rng := rand.New(rand.NewPCG(seed, uint64(i)))
@@ -100,10 +106,13 @@ func (l *Load) options(addr string, p Producer) []kgo.Opt {
 		kgo.MetadataMinAge(20 * time.Millisecond),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 10 * time.Millisecond }),
 		kgo.DialTimeout(2 * time.Second),
-		kgo.ProducerOnDataLossDetected(func(string, int32) { l.dataLoss.Add(1) }),
 	}
 	if !p.Idempotent {
-		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(1))
+		opts = append(opts, kgo.DisableIdempotentWrite())
+	}
+	if !p.Pipelined {
+		opts = append(opts, kgo.MaxProduceRequestsInflightPerBroker(1),
+			kgo.ProducerOnDataLossDetected(func(string, int32) { l.dataLoss.Add(1) }))
 	}
 	return opts
 }
@@ -178,7 +187,7 @@ func (l *Load) Failures() map[string]int {
 // Acked counts the acknowledged records.
 func (l *Load) Acked() int64 { return l.acked.Load() }
 
-// DataLoss counts how often a client concluded from the broker's answers that
+// DataLoss counts how often a client that is not pipelined concluded from the broker's answers that
 // acknowledged records are gone.
 func (l *Load) DataLoss() int64 { return l.dataLoss.Load() }
 
