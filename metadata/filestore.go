@@ -19,8 +19,9 @@ import (
 // the same time share one replacement. Ephemerals end with the process: opening the file
 // again drops them.
 //
-// A commit that cannot be written changes nothing and the next one may succeed (a full
-// disk). Only when the rename or the folder's sync fails is the outcome unknown; from then
+// A commit that cannot be written changes nothing and the next one may succeed. A full disk
+// is where topics must still be deleted, so beside the file lies a reserve of space, which
+// a commit may use that finds none, and which is taken anew when there is some. Only when the rename or the folder's sync fails is the outcome unknown; from then
 // on every write fails and reads show the last state that is known to be durable.
 type FileStore struct {
 	fs    vfs.FS
@@ -40,8 +41,9 @@ type FileStore struct {
 	nextID  int64
 	open    map[int64]*session
 
-	writer sync.WaitGroup
-	buf    []byte // the writer's
+	writer   sync.WaitGroup
+	buf      []byte // the writer's
+	reserved int64  // likewise: bytes of the reserve
 }
 
 // historyTxns is how many transactions a late subscriber can catch up with without a
@@ -76,6 +78,8 @@ func OpenFileStore(fsys vfs.FS, file string, c clock.Clock) (*FileStore, error) 
 		return nil, errors.Join(err, lock.Close())
 	}
 	s.dropEphemerals()
+	s.buf = encodeTree(nil, s.tree, newDraft(s.tree, s.tree.zxid, 0))
+	s.takeReserve()
 	s.own = s.newSession()
 	s.writer.Add(1)
 	go s.write()
@@ -278,7 +282,11 @@ func fail(group []*commit, err error) {
 // still the old one.
 func (s *FileStore) replace(content []byte) (known bool, err error) {
 	aside := s.file + ".tmp"
-	if err := s.writeAside(aside, content); err != nil {
+	err = s.writeAside(aside, content)
+	if isFull(err) && s.useReserve() {
+		err = s.writeAside(aside, content)
+	}
+	if err != nil {
 		return true, errors.Join(err, ignoreNotExist(s.fs.Remove(aside)))
 	}
 	if err := s.fs.Rename(aside, s.file); err != nil {
@@ -287,6 +295,7 @@ func (s *FileStore) replace(content []byte) (known bool, err error) {
 	if err := s.fs.SyncDir(path.Dir(s.file)); err != nil {
 		return false, err
 	}
+	s.takeReserve()
 	return true, nil
 }
 
