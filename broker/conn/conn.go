@@ -259,6 +259,7 @@ func (c *Conn) close(err error) {
 	c.failLocked(err)
 	parked, dropped := c.dropAllLocked()
 	c.mu.Unlock()
+	_ = c.nc.Close() // perhaps not the first time; the peer may be gone, there is nobody to tell
 	for _, r := range dropped {
 		r.Release()
 	}
@@ -267,8 +268,10 @@ func (c *Conn) close(err error) {
 	}
 }
 
-// failLocked marks the connection closed and closes the socket, which wakes reader and
-// writer. The reader's Run then empties the queue.
+// failLocked marks the connection closed. The caller closes the socket once c.mu is free,
+// which wakes reader and writer: closing waits for a system call on the socket to return, a
+// sendfile that waits for a disk for one, and a syncer that completes a slot must not wait
+// with it. Run then empties the queue.
 func (c *Conn) failLocked(err error) {
 	if c.closed {
 		return
@@ -276,7 +279,6 @@ func (c *Conn) failLocked(err error) {
 	c.closed, c.err = true, err
 	close(c.done)
 	c.changed.Broadcast()
-	_ = c.nc.Close() // the peer may be gone already; there is nobody to tell
 }
 
 func (c *Conn) waitClosed() error {

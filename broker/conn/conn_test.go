@@ -325,6 +325,45 @@ func TestClosedPeerCancelsParkedSlots(t *testing.T) {
 	}
 }
 
+// slowCloser is a socket whose Close waits, as it does for a sendfile from a slow disk.
+type slowCloser struct {
+	net.Conn
+	entered, leave chan struct{}
+}
+
+func (s *slowCloser) Close() error {
+	s.entered <- struct{}{}
+	<-s.leave
+	return s.Conn.Close()
+}
+
+// Whoever completes a slot, a syncer with others behind it, does not wait for the socket.
+func TestSlowCloseHoldsNobodyUp(t *testing.T) {
+	a, b := net.Pipe()
+	defer a.Close()
+	slow := &slowCloser{Conn: b, entered: make(chan struct{}, 1), leave: make(chan struct{})}
+	c := New(slow, &Options{Clock: clock.Real{}, Log: slog.New(slog.DiscardHandler), Memory: NewMemory(0), Stats: new(Stats), MaxInFlight: 8, MaxQueuedBytes: 1 << 20})
+	slot := c.Open()
+	closed, completed := make(chan struct{}), make(chan struct{})
+	go func() {
+		c.Close(nil)
+		close(closed)
+	}()
+	<-slow.entered
+	go func() {
+		slot.FinishAsync(c.NewReply())
+		close(completed)
+	}()
+	select {
+	case <-completed:
+	case <-time.After(5 * time.Second):
+		t.Error("completing a slot waits for the socket of its connection to close")
+	}
+	close(slow.leave)
+	<-closed
+	<-completed
+}
+
 func TestHalfClosedPeerStillGetsItsReplies(t *testing.T) {
 	r := start(t, nil)
 	r.send(request(1, 1, 0), request(1, 2, 0))

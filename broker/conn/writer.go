@@ -27,6 +27,7 @@ func (c *Conn) Flush() {
 		return
 	}
 	c.writing = true
+	failed := false
 	for {
 		c.takeReadyLocked()
 		if len(c.batch) == 0 {
@@ -37,6 +38,7 @@ func (c *Conn) Flush() {
 		c.mu.Lock()
 		c.sentLocked()
 		if err != nil {
+			failed = true
 			c.failLocked(err)
 			break
 		}
@@ -44,6 +46,9 @@ func (c *Conn) Flush() {
 	c.writing = false
 	c.changed.Broadcast()
 	c.mu.Unlock()
+	if failed {
+		_ = c.nc.Close() // wakes the reader, which ends the connection
+	}
 }
 
 // sentLocked ends a round: replies and slots of it are free.
