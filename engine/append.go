@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/index"
 	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/record"
+	"github.com/millrace/millrace/record/compress"
 	"github.com/millrace/millrace/segment"
 )
 
@@ -62,7 +63,7 @@ func (l *Log) AppendAsLeader(b record.Batch, leaderEpoch int32, o Origin) (Appen
 	if cfg.Compression != CompressionProducer && b.Codec() != cfg.Compression && !b.IsControl() {
 		buf := buffers.Get().(*[]byte)
 		defer putBuffer(buf)
-		if b, err = recompress(b, cfg, buf); err != nil {
+		if b, err = l.recompress(b, cfg, buf); err != nil {
 			return Appended{}, err
 		}
 	}
@@ -92,6 +93,10 @@ func (l *Log) validate(b record.Batch, cfg *Config, o Origin, nowMs int64) (reco
 	if len(b) > cfg.MaxMessageBytes {
 		return record.Info{}, &RecordTooLargeError{SizeBytes: len(b), MaxBytes: cfg.MaxMessageBytes}
 	}
+	if len(b) >= record.HeaderBytes && b.Codec() != compress.None {
+		l.host.codecs <- struct{}{}
+		defer func() { <-l.host.codecs }()
+	}
 	return record.Validate(b, record.ValidateOptions{
 		Inner: true,
 		// What no consumer can decompress would stop all of them at its offset.
@@ -105,7 +110,9 @@ func (l *Log) validate(b record.Batch, cfg *Config, o Origin, nowMs int64) (reco
 	})
 }
 
-func recompress(b record.Batch, cfg *Config, buf *[]byte) (record.Batch, error) {
+func (l *Log) recompress(b record.Batch, cfg *Config, buf *[]byte) (record.Batch, error) {
+	l.host.codecs <- struct{}{}
+	defer func() { <-l.host.codecs }()
 	out, err := b.Recompress((*buf)[:0], cfg.Compression, cfg.CompressionLevel)
 	if err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ type deletedLog struct {
 func (s *Store) newDir(path string) *logDir {
 	d := &logDir{store: s}
 	d.host = &host{
-		fs: s.o.FS, clock: s.o.Clock, log: s.o.Log, dir: path, mode: s.o.Mode,
+		fs: s.o.FS, clock: s.o.Clock, log: s.o.Log, dir: path, mode: s.o.Mode, codecs: s.codecs,
 		jitter:               func(most int64) int64 { return s.o.Random(most + 1) },
 		producerExpirationMs: s.o.ProducerExpirationMs,
 		tick:                 &s.tick,

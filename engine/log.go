@@ -88,6 +88,10 @@ type host struct {
 	background func(func())
 	syncer     *flush.Syncer
 
+	// codecs has a place for each batch that may be decompressed at a time: a small one can
+	// claim record.DefaultMaxDecompressedBytes.
+	codecs chan struct{}
+
 	producerExpirationMs int64
 
 	tick *atomic.Int64 // moves with each look for idle logs

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -82,9 +83,10 @@ type DirStatus struct {
 
 // Store holds all partitions of a broker in its log directories.
 type Store struct {
-	o    StoreOptions
-	dirs []*logDir
-	tick atomic.Int64
+	o      StoreOptions
+	dirs   []*logDir
+	tick   atomic.Int64
+	codecs chan struct{} // see host.codecs
 
 	mu       sync.RWMutex
 	logs     map[TopicPartition]*Log
@@ -103,7 +105,10 @@ func OpenStore(ctx context.Context, o StoreOptions) (*Store, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	s := &Store{o: o, logs: make(map[TopicPartition]*Log), creating: make(map[TopicPartition]*logDir)}
+	s := &Store{
+		o: o, codecs: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		logs: make(map[TopicPartition]*Log), creating: make(map[TopicPartition]*logDir),
+	}
 	if err := s.openDirs(ctx); err != nil {
 		s.Kill()
 		return nil, err
