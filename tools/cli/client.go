@@ -97,14 +97,29 @@ func Serves(ctx context.Context, c *kgo.Client, key kmsg.Key, version int16) boo
 	return true
 }
 
+// dialAgain is the pause between two attempts to reach a cluster.
+const dialAgain = 250 * time.Millisecond
+
 // WaitForCluster returns when a broker has answered, or an error that names the addresses.
+// A broker that is just starting is waited for, as Kafka's tools do.
 func WaitForCluster(ctx context.Context, c *kgo.Client, bootstrap string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := c.Ping(ctx); err != nil {
-		return fmt.Errorf("no broker answered at %s: %w", bootstrap, rootCause(err))
+	for {
+		err := c.Ping(ctx)
+		if err == nil {
+			return nil
+		}
+		var refused *net.OpError
+		if !errors.As(err, &refused) {
+			return fmt.Errorf("no broker answered at %s: %w", bootstrap, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("no broker answered at %s: %w", bootstrap, refused)
+		case <-time.After(dialAgain):
+		}
 	}
-	return nil
 }
 
 // rootCause strips the retry wrapping from a dial error: what matters is the last reason.

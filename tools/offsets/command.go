@@ -91,6 +91,9 @@ func (o *options) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer client.Close()
+	if err := cli.WaitForCluster(cmd.Context(), client, o.bootstrap, cli.DefaultTimeout); err != nil {
+		return err
+	}
 	return o.print(cmd, client, wanted, timestamp)
 }
 

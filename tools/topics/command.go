@@ -182,7 +182,11 @@ func (o *options) run(cmd *cobra.Command) error {
 	}
 	defer client.Close()
 	r := &runner{o: o, client: client, admin: kadm.NewClient(client), out: cmd.OutOrStdout()}
-	if err := r.act(cmd.Context()); err != nil {
+	err = cli.WaitForCluster(cmd.Context(), client, o.bootstrap, cli.DefaultTimeout)
+	if err == nil {
+		err = r.act(cmd.Context())
+	}
+	if err != nil {
 		// Kafka's tool prints this line on stdout, and logs the exception to stderr.
 		fmt.Fprintf(cmd.OutOrStdout(), "Error while executing topic command : %s\n", cli.ErrorText(err))
 		cli.LogError(cmd, class, err)
