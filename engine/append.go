@@ -243,7 +243,8 @@ func (l *Log) mustSyncLocked(cfg *Config, a *Appended) bool {
 		return false
 	}
 	if a.Duplicate {
-		return cfg.FlushMessages == 1 && a.LastOffset >= l.chain.SyncedOffset()
+		// The first one may still wait for its sync: nobody is told sooner than it.
+		return a.LastOffset >= l.chain.SyncedOffset() && (cfg.FlushMessages == 1 || a.LastOffset < l.flushedFrom)
 	}
 	if a.NextOffset-max(l.flushedFrom, l.chain.SyncedOffset()) < cfg.FlushMessages {
 		return false

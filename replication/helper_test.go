@@ -51,12 +51,13 @@ func openEnv(t testing.TB, disk *memfs.FS) *env {
 	e := &env{t: t, disk: disk, fs: errorfs.Wrap(disk, nil), clock: testkit.NewClock(time.UnixMilli(1_700_000_000_000)), dirs: []string{"/logs"}, logged: slog.New(slog.DiscardHandler)}
 	plain := engine.DefaultConfig()
 	plain.SegmentBytes = 1 << 20 // the disk is in memory
-	durable, compact := plain, plain
-	durable.FlushMessages = 1
+	durable, compact, second := plain, plain, plain
+	durable.FlushMessages, second.FlushMessages = 1, 2
 	compact.CleanupCompact, compact.CleanupDelete = true, false
 	e.configs = map[string]TopicConfig{
 		"": {Log: plain, MinInSyncReplicas: 1}, "durable": {Log: durable, MinInSyncReplicas: 1},
-		"compact": {Log: compact, MinInSyncReplicas: 1}, "two": {Log: plain, MinInSyncReplicas: 2},
+		"everySecond": {Log: second, MinInSyncReplicas: 1},
+		"compact":     {Log: compact, MinInSyncReplicas: 1}, "two": {Log: plain, MinInSyncReplicas: 2},
 	}
 	var err error
 	if e.tree, err = metadata.OpenFileStore(disk, "/tree", e.clock); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/metadata"
+	"github.com/millrace/millrace/record"
 )
 
 func TestProduceAndRead(t *testing.T) {
@@ -98,6 +99,44 @@ func TestDurableTopic(t *testing.T) {
 	}
 	p.RemoveFetchWaiter(w)
 	p.RemoveFetchWaiter(w)
+}
+
+// A repeated batch is acknowledged no earlier than the first one, whose sync it waits for.
+func TestDuplicateWaitsForTheSyncOfTheFirst(t *testing.T) {
+	for _, use := range []string{"durable", "everySecond"} {
+		e := newEnv(t)
+		p := e.topic(use)
+		done := newOutcomes()
+		sent := func() record.Batch {
+			b := record.NewBuilder(record.BuilderOptions{Producer: &record.Producer{ID: 5}})
+			for range 2 {
+				b.Append(1_700_000_000_000, nil, []byte("x"))
+			}
+			out, err := b.Finish()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		g := e.holdSyncs(nil)
+		for slot, acks := range []int16{1, 1, -1} {
+			if res, pending := p.Produce(sent(), acks, -1, engine.Client, done, slot, 60_000); !pending {
+				t.Fatalf("%s: slot %d was acknowledged before the sync: %+v", use, slot, res)
+			}
+		}
+		<-g.entered
+		done.none(t)
+		close(g.open)
+		for range 3 {
+			if slot, res := done.wait(t); res.Err != nil || res.FirstOffset != 0 || res.Duplicate != (slot > 0) {
+				t.Errorf("%s: slot %d: %+v", use, slot, res)
+			}
+		}
+		if res, pending := p.Produce(sent(), -1, -1, engine.Client, done, 9, 1000); pending || res.Err != nil || !res.Duplicate {
+			t.Errorf("%s: after the sync: %+v, %v", use, res, pending)
+		}
+		e.fs.SetRule(nil)
+	}
 }
 
 func TestProduceTimesOut(t *testing.T) {
