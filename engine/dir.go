@@ -31,7 +31,6 @@ type logDir struct {
 	count  int // partitions, those being created too; guarded by store.mu
 
 	failed  atomic.Pointer[DirFailedError]
-	failing sync.Mutex // OnDirFailed is told in order
 
 	saveMu sync.Mutex // one writer of the checkpoint files at a time
 
