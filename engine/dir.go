@@ -30,7 +30,7 @@ type logDir struct {
 	loaded bool
 	count  int // partitions, those being created too; guarded by store.mu
 
-	failed  atomic.Pointer[DirFailedError]
+	failed atomic.Pointer[DirFailedError]
 
 	saveMu sync.Mutex // one writer of the checkpoint files at a time
 
