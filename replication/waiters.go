@@ -16,7 +16,8 @@ func (w *FetchWaiter) Init(wake func()) { w.wake = wake }
 func (w *FetchWaiter) Wake() { w.wake() }
 
 // AddFetchWaiter wakes w when the partition's high watermark, log end or log start moves,
-// its leader or epoch changes, its log fails, or it is deleted. A caller adds first and
+// its leader or epoch changes, a sync that somebody waits for fails, or it is deleted; a log
+// that fails otherwise is found when the fetch's wait is over. A caller adds first and
 // then reads again: whatever moved before the read is seen by it, and the rest wakes.
 // Adding to a partition that was deleted wakes at once.
 func (p *Partition) AddFetchWaiter(w *FetchWaiter) {
