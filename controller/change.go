@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/millrace/millrace/metadata"
 )
@@ -30,15 +29,19 @@ func (c *Controller) DeleteTopics(ctx context.Context, refs []TopicRef) (answers
 	answers = make([]DeletedTopic, len(refs))
 	var ops []metadata.Op
 	var at []int
+	asked, going := make(map[TopicRef]int, len(refs)), make(map[string]bool)
+	for _, ref := range refs {
+		asked[ref]++
+	}
 	for i, ref := range refs {
 		answers[i] = DeletedTopic{Name: ref.Name, ID: ref.ID}
-		t, err := c.deletable(image, ref, refs)
+		t, err := c.deletable(image, ref, asked[ref])
 		if err != nil {
 			answers[i].Err = err
 			continue
 		}
 		answers[i].Name, answers[i].ID = t.Name, t.ID
-		if slices.ContainsFunc(at, func(j int) bool { return answers[j].Name == t.Name }) {
+		if going[t.Name] {
 			continue // once by name and once by id
 		}
 		nodes, err := c.subtree(ctx, t.Name)
@@ -47,6 +50,7 @@ func (c *Controller) DeleteTopics(ctx context.Context, refs []TopicRef) (answers
 			continue
 		}
 		ops, at = append(ops, nodes...), append(at, i)
+		going[t.Name] = true
 	}
 	if len(ops) == 0 {
 		return answers, 0
@@ -60,15 +64,15 @@ func (c *Controller) DeleteTopics(ctx context.Context, refs []TopicRef) (answers
 	return answers, zxid
 }
 
-func (c *Controller) deletable(image *metadata.Image, ref TopicRef, request []TopicRef) (*metadata.Topic, error) {
+// deletable finds a topic that a request names so many times.
+func (c *Controller) deletable(image *metadata.Image, ref TopicRef, times int) (*metadata.Topic, error) {
 	byID := ref.ID != (metadata.TopicID{})
-	first := slices.Index(request, ref)
 	switch {
 	case byID && ref.Name != "":
 		return nil, refuse(InvalidRequest, "You may not specify both topic name and topic id.")
 	case !byID && ref.Name == "":
 		return nil, refuse(InvalidRequest, "Neither topic name nor id were specified.")
-	case slices.Contains(request[first+1:], ref):
+	case times > 1:
 		return nil, refuse(InvalidRequest, "Duplicate topic name or id.")
 	case !c.o.Defaults().DeleteTopics:
 		return nil, refuse(TopicDeletionDisabled, "Topic deletion is disabled.")
@@ -131,9 +135,12 @@ func (c *Controller) CreatePartitions(ctx context.Context, topics []MorePartitio
 	var ops []metadata.Op
 	var at []int
 	budget := int32(MaxPartitionsPerRequest)
+	asked := make(map[string]int, len(topics))
+	for i := range topics {
+		asked[topics[i].Topic]++
+	}
 	for i, more := range topics {
-		same := func(o MorePartitions) bool { return o.Topic == more.Topic }
-		if first := slices.IndexFunc(topics, same); slices.IndexFunc(topics[first+1:], same) >= 0 {
+		if asked[more.Topic] > 1 {
 			errs[i] = refuse(InvalidRequest, "Duplicate topic name.")
 			continue
 		}

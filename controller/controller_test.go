@@ -217,6 +217,21 @@ func TestThousandsOfTopicsInOneRequest(t *testing.T) {
 	if took := time.Since(began); took > 20*time.Second { // it was five minutes
 		t.Errorf("creating %d topics took %v", len(topics), took)
 	}
+	began = time.Now()
+	refs := make([]TopicRef, 60_000) // what a request of a MiB can hold
+	more := make([]MorePartitions, len(refs))
+	for i := range refs {
+		refs[i].Name, more[i].Topic = fmt.Sprintf("a_topic_that_does_not_exist_%d", i), fmt.Sprintf("a_topic_that_does_not_exist_%d", i)
+	}
+	if d, _ := c.DeleteTopics(t.Context(), refs); len(d) != len(refs) || d[0].Err == nil {
+		t.Error("topics that are not there were deleted")
+	}
+	if errs, _ := c.CreatePartitions(t.Context(), more, false); errs[len(errs)-1] == nil {
+		t.Error("a topic that is not there was enlarged")
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("refusing %d topics twice took %v", len(refs), took)
+	}
 	one := func(name string) NewTopic { return NewTopic{Name: name, NumPartitions: 1, ReplicationFactor: 1} }
 	if got, want := kinds(c.create(one("many.7"), one("a.b"), one("a_b"))), []Kind{InvalidTopic, 0, InvalidTopic}; !reflect.DeepEqual(got, want) {
 		t.Errorf("names that collide: %v, want %v", got, want)
