@@ -26,13 +26,17 @@ func listOffsets(r *request, q *protocol.ListOffsetsRequest) protocol.Message {
 		t := &q.Topics[i]
 		out := protocol.ListOffsetsResponseTopic{Name: t.Name}
 		denied := q.ReplicaID < 0 && !r.b.auth.Allowed(r.caller, OpDescribe, ResourceTopic, t.Name)
+		asked := make(map[int32]int, len(t.Partitions))
+		for j := range t.Partitions {
+			asked[t.Partitions[j].PartitionIndex]++
+		}
 		for j := range t.Partitions {
 			want := &t.Partitions[j]
 			p := protocol.NewListOffsetsResponsePartition()
 			p.PartitionIndex = want.PartitionIndex
 			err := error(errTopicDenied)
 			if !denied {
-				err = r.listOffset(q, t, j, &p)
+				err = r.listOffset(q, t.Name, want, asked[want.PartitionIndex], &p)
 			}
 			p.ErrorCode, _ = r.answer(err, "topic", t.Name, "partition", want.PartitionIndex)
 			out.Partitions = append(out.Partitions, p)
@@ -42,22 +46,20 @@ func listOffsets(r *request, q *protocol.ListOffsetsRequest) protocol.Message {
 	return resp
 }
 
-func (r *request) listOffset(q *protocol.ListOffsetsRequest, t *protocol.ListOffsetsRequestTopic, j int, out *protocol.ListOffsetsResponsePartition) error {
-	want := &t.Partitions[j]
-	for k := range t.Partitions {
-		if k != j && t.Partitions[k].PartitionIndex == want.PartitionIndex {
-			return &codedError{protocol.CodeInvalidRequest, "a partition stands twice in the request"}
-		}
+// listOffset answers for a partition that the request names so many times.
+func (r *request) listOffset(q *protocol.ListOffsetsRequest, topic string, want *protocol.ListOffsetsRequestPartition, times int, out *protocol.ListOffsetsResponsePartition) error {
+	if times > 1 {
+		return &codedError{protocol.CodeInvalidRequest, "a partition stands twice in the request"}
 	}
 	v := r.h.Version
 	switch ts := want.Timestamp; {
 	case ts < latestTieredTimestamp, ts == latestTieredTimestamp && v < 9, ts == replication.EarliestLocalTimestamp && v < 8, ts == replication.MaxTimestamp && v < 7:
 		return &codedError{protocol.CodeUnsupportedVersion, "this timestamp means nothing in this version of ListOffsets"}
 	case ts == latestTieredTimestamp:
-		_, err := r.b.manager.Get(t.Name, want.PartitionIndex)
+		_, err := r.b.manager.Get(topic, want.PartitionIndex)
 		return err // no offset: nothing is tiered
 	}
-	return r.findOffset(q, t.Name, want, out)
+	return r.findOffset(q, topic, want, out)
 }
 
 func (r *request) findOffset(q *protocol.ListOffsetsRequest, topic string, want *protocol.ListOffsetsRequestPartition, out *protocol.ListOffsetsResponsePartition) error {

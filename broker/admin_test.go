@@ -239,6 +239,32 @@ func (d denyAll) Allowed(c *Caller, _ Operation, _ ResourceType, name string) bo
 	return false
 }
 
+// One request may name hundreds of thousands of partitions: they cost their number, not its
+// square, and one that stands twice is found.
+func TestListOffsetsOfVeryManyPartitions(t *testing.T) {
+	n := startNode(t)
+	topic := kmsg.NewListOffsetsRequestTopic()
+	topic.Topic = "none"
+	for i := range int32(300_000) {
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Partition, p.Timestamp = i, -1
+		if i == 299_999 {
+			p.Partition = 0
+		}
+		topic.Partitions = append(topic.Partitions, p)
+	}
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.Version, req.ReplicaID, req.Topics = 7, -1, []kmsg.ListOffsetsRequestTopic{topic}
+	began := time.Now()
+	got := n.raw().do(req).(*kmsg.ListOffsetsResponse).Topics[0].Partitions
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if got[0].ErrorCode != 42 || got[299_999].ErrorCode != 42 || got[1].ErrorCode != 3 {
+		t.Errorf("codes %d, %d, %d", got[0].ErrorCode, got[1].ErrorCode, got[299_999].ErrorCode)
+	}
+}
+
 func TestAuthorizerIsAskedByEveryAPI(t *testing.T) {
 	d := denyAll{make(chan string, 1000)}
 	n := startNodeWith(t, nodeOptions{auth: d})
