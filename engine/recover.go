@@ -229,6 +229,9 @@ func (l *Log) finishOpen(spec openSpec, r *recovery) error {
 	l.producers.SetEndOffset(max(end, l.producers.EndOffset()))
 	l.producers.OnLogStart(start)
 	l.expireProducers()
+	if err := l.fillWindows(end); err != nil {
+		return err
+	}
 	if err := l.pruneSnapshots(end); err != nil {
 		return err
 	}

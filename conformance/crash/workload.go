@@ -31,11 +31,8 @@ type Topic struct {
 // Producer describes one producer of a load.
 type Producer struct {
 	Idempotent bool
-	// Pipelined lets an idempotent producer have several requests in the air. Kafka's
-	// snapshots hold one batch for each producer id, so that after a restart a broker may
-	// refuse the older ones of those that it stored and did not answer; the client then
-	// takes a new epoch and writes them again. So only a producer that is not pipelined is
-	// held to writing everything once.
+	// Pipelined lets an idempotent producer have several requests in the air, all of which it
+	// may send again after a restart.
 	Pipelined bool
 	Codec     kgo.CompressionCodec
 	MaxBytes  int // of a value; most are much smaller
@@ -85,7 +82,7 @@ func StartLoad(addr string, seed uint64, topics []Topic, producers []Producer) (
 			return nil, errors.Join(err, l.Stop(time.Second))
 		}
 		l.clients = append(l.clients, c)
-		if !p.Idempotent || p.Pipelined {
+		if !p.Idempotent {
 			l.History.MayRepeat(int32(i))
 		}
 		rng := rand.New(rand.NewPCG(seed, uint64(i)))
