@@ -6,6 +6,7 @@ import (
 
 	"github.com/millrace/millrace/controller"
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/metadata"
 	"github.com/millrace/millrace/protocol"
 	"github.com/millrace/millrace/record"
 	"github.com/millrace/millrace/record/compress"
@@ -93,7 +94,9 @@ var errorRows = [...]errorRow{
 	sentinel(record.ErrInvalidRecord, protocol.CodeInvalidRecord),
 	sentinel(record.ErrShort, protocol.CodeCorruptMessage),
 	sentinel(record.ErrCorrupt, protocol.CodeCorruptMessage),
-	// waiting for the metadata store
+	// the metadata store: definitely not done, or perhaps done
+	kind[*metadata.WriteError](protocol.CodeKafkaStorageError),
+	sentinel(metadata.ErrUnknownOutcome, protocol.CodeRequestTimedOut),
 	sentinel(context.DeadlineExceeded, protocol.CodeRequestTimedOut),
 	sentinel(context.Canceled, protocol.CodeBrokerNotAvailable),
 }

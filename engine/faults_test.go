@@ -29,6 +29,7 @@ func TestEachCallFailsInTurn(t *testing.T) {
 		{"ENOSPC from then on", syscall.ENOSPC, errorfs.From},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			if testing.Short() && strings.HasSuffix(c.name, "from then on") {
 				t.Skip("the long half")
 			}
