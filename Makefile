@@ -56,9 +56,10 @@ setup: ## what the tests need besides Go (apt-get when root, npm)
 	@tools/setup.sh
 
 .PHONY: test-unit
-test-unit: ## the packages' own tests, with the race detector
+test-unit: ## the packages' own tests with the race detector, allocation limits without it
 	@mkdir -p bin
-	@$(GOTEST) -name unit -- -race -timeout 10m $(UNIT)
+	@$(GOTEST) -name unit -- -race -timeout 15m $(UNIT)
+	@$(GOTEST) -name allocations -- -count=1 -run 'Alloc' ./broker/... ./engine/... ./protocol/... ./record/... ./replication/... ./segment/...
 
 .PHONY: test-seeded
 test-seeded: ## each bug that is seeded by build tag must be caught (part of test-unit too)
