@@ -84,11 +84,7 @@ short: ## quick tests only
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (20s)
-	@grep -rl --include='*_test.go' '^func Fuzz' . | grep -v node_modules | xargs -n1 dirname | sort -u | while read -r dir; do \
-	  for name in $$(grep -h '^func Fuzz' $$dir/*_test.go | sed 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/'); do \
-	    echo "== $$dir $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$dir; \
-	  done; \
-	done
+	@tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: soak
 soak: build ## hours: 500 kill -9 rounds, five minutes for each fuzz target
@@ -108,7 +104,7 @@ cover: ## coverage of the packages' own tests
 lint: ## gofmt, go vet, shell syntax
 	@bad=$$(gofmt -l $$(git ls-files '*.go' | grep -v node_modules)); test -z "$$bad" || { echo "gofmt: $$bad"; exit 1; }
 	@$(GO) vet ./...
-	@for s in tools/shim/shim.sh tools/setup.sh .ci/run; do sh -n $$s; done
+	@for s in tools/shim/shim.sh tools/setup.sh tools/fuzz.sh .ci/run; do sh -n $$s; done
 
 # ---- what is generated
 
