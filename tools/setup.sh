@@ -1,5 +1,5 @@
 #!/bin/sh
-# Brings what the tests need besides Go: the clients of the conformance matrix and a C
+# Brings what the tests need besides Go: the clients of the conformance matrix, strace and a C
 # compiler (race detector, librdkafka). Debian packages when root, else a clear message.
 set -eu
 cd "$(dirname -- "$0")/.."
@@ -9,6 +9,7 @@ command -v gcc  >/dev/null 2>&1 || need="$need gcc libc6-dev"
 command -v kcat >/dev/null 2>&1 || need="$need kcat"
 command -v node >/dev/null 2>&1 || need="$need nodejs"
 command -v npm  >/dev/null 2>&1 || need="$need npm"
+command -v strace >/dev/null 2>&1 || need="$need strace"
 /usr/bin/python3 -c 'import confluent_kafka' 2>/dev/null || need="$need python3-confluent-kafka"
 
 if [ -n "$need" ]; then
