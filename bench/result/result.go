@@ -33,6 +33,7 @@ type File struct {
 	Runs        []Run     `json:"runs,omitempty"`
 	Pairs       []Pairing `json:"pairs,omitempty"`
 	Curves      []Curve   `json:"curves,omitempty"`
+	Goals       []Goal    `json:"goals,omitempty"`
 }
 
 // Machine describes where the figures are from. It names no host.
@@ -175,6 +176,23 @@ type Curve struct {
 	Y      []float64 `json:"y"`
 	Floor  []float64 `json:"floor,omitempty"`
 	Note   string    `json:"note,omitempty"`
+}
+
+// Goal is one demand on the speed and what came of it.
+type Goal struct {
+	Title      string  `json:"title"`           // what is asked for, in words
+	Run        string  `json:"run,omitempty"`   // name of the Run (or Curve) that it judges
+	Metric     string  `json:"metric"`          // what Measured is, e.g. "broker CPU s/GB"
+	Measured   float64 `json:"measured"`        // median of the rounds
+	Floor      string  `json:"floor,omitempty"` // name of the Floor; empty: Limit is of Measured itself
+	FloorValue float64 `json:"floorValue,omitempty"`
+	Ratio      float64 `json:"ratio,omitempty"`   // Measured against FloorValue, median of the rounds
+	Low        float64 `json:"low,omitempty"`     // and the range over the rounds
+	High       float64 `json:"high,omitempty"`    //
+	Limit      float64 `json:"limit"`             // of Ratio when there is a floor, else of Measured
+	AtLeast    bool    `json:"atLeast,omitempty"` // the limit is a lower one
+	Met        bool    `json:"met"`
+	Unknown    string  `json:"unknown,omitempty"` // why it was not measured; Met says nothing then
 }
 
 // SchemaError is a document from a newer program.
