@@ -124,6 +124,7 @@ type Point struct {
 	IntervalS   float64 `json:"intervalS"`
 	RecordsPerS float64 `json:"recordsPerS"`
 	MBPerS      float64 `json:"mbPerS"`
+	MeanMs      float64 `json:"meanMs,omitempty"`
 	P50Ms       float64 `json:"p50Ms,omitempty"`
 	P99Ms       float64 `json:"p99Ms,omitempty"`
 	MaxMs       float64 `json:"maxMs,omitempty"`
