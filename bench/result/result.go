@@ -64,7 +64,8 @@ type Run struct {
 	SteadyS      float64   `json:"steadyS"`
 	Records      int64     `json:"records"`
 	Bytes        int64     `json:"bytes"`
-	Requests     int64     `json:"requests,omitempty"` // 0: unknown
+	PayloadBytes int64     `json:"payloadBytes,omitempty"` // keys and values alone; 0: unknown
+	Requests     int64     `json:"requests,omitempty"`     // 0: unknown
 	Errors       int64     `json:"errors,omitempty"`
 	TargetRate   float64   `json:"targetRate,omitempty"` // records/s asked for; 0: as fast as it goes
 	RecordsPerS  float64   `json:"recordsPerS"`
@@ -80,10 +81,27 @@ type Run struct {
 
 	Broker    *Cost   `json:"broker,omitempty"` // nil: its process could not be seen
 	Generator *Cost   `json:"generator,omitempty"`
-	Series    []Point `json:"series,omitempty"`
+	// GeneratorBusy is the CPU time of the sending threads by their wall time, 0 to 1: near 1
+	// the generator is the bottleneck. 0: the client library does not tell; see Generator.
+	GeneratorBusy float64 `json:"generatorBusy,omitempty"`
+	Series        []Point `json:"series,omitempty"`
+	// Other is what went the other way meanwhile, in a run that produces and consumes.
+	Other *Flow `json:"other,omitempty"`
 
 	Floor      string  `json:"floor,omitempty"`      // name of the Floor that it is compared with
 	FloorRatio float64 `json:"floorRatio,omitempty"` // broker CPU per unit against the floor's; 0: none
+}
+
+// Flow is the second direction of a Run.
+type Flow struct {
+	Direction   string   `json:"direction"` // "produced" or "consumed"
+	Records     int64    `json:"records"`
+	Bytes       int64    `json:"bytes"`
+	Requests    int64    `json:"requests,omitempty"`
+	Errors      int64    `json:"errors,omitempty"`
+	RecordsPerS float64  `json:"recordsPerS"`
+	MBPerS      float64  `json:"mbPerS"`
+	Latency     *Latency `json:"latency,omitempty"` // from the intended time when there is a rate, else of requests
 }
 
 // Latency is a distribution.
