@@ -1,0 +1,196 @@
+package report
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace/bench/result"
+)
+
+func pairTable(f *result.File) table {
+	type pair = result.Pairing
+	return tableOf("pairs", "A against B",
+		"Taken in turns: A B A B. The ratio is B/A of each pair; its median and its range. There is a difference only where the whole range lies on one side of 1.",
+		[]field[pair]{
+			text("scenario", func(p pair) string { return p.Scenario }),
+			text("figure", func(p pair) string { return p.Metric }),
+			figure("A", "", "median of A", result.Significant, func(p pair) float64 { return p.MedianA }),
+			figure("B", "", "median of B", result.Significant, func(p pair) float64 { return p.MedianB }),
+			{column{Name: "B/A", Help: "median of the ratios", Numeric: true}, func(p pair) cell {
+				return cell{Text: ratioText(p.Ratio), Sort: p.Ratio, Class: outcomeOf(p).class()}
+			}},
+			figure("lowest", "", "", ratioText, func(p pair) float64 { return p.Low }),
+			figure("highest", "", "", ratioText, func(p pair) float64 { return p.High }),
+			figure("pairs", "", "", result.Rate, func(p pair) float64 { return float64(len(p.Ratios)) }),
+			text("B is", func(p pair) string { return string(outcomeOf(p)) }),
+			text("A is", func(p pair) string { return p.AName }),
+			text("B", func(p pair) string { return p.BName }),
+		}, f.Pairs)
+}
+
+// outcome says how B did.
+type outcome string
+
+const (
+	better  outcome = "better"
+	worse   outcome = "worse"
+	unclear outcome = "no different"
+)
+
+// outcomeOf is a difference only when all pairs agree on its direction.
+func outcomeOf(p result.Pairing) outcome {
+	switch {
+	case p.Low > 1 && p.HigherIsBetter, p.High < 1 && p.High > 0 && !p.HigherIsBetter:
+		return better
+	case p.Low > 1, p.High < 1 && p.High > 0:
+		return worse
+	default:
+		return unclear
+	}
+}
+
+func (o outcome) class() string {
+	switch o {
+	case better:
+		return "met"
+	case worse:
+		return "missed"
+	default:
+		return "unknown"
+	}
+}
+
+func curveTable(f *result.File) table {
+	type point struct {
+		curve       result.Curve
+		x, y, floor float64
+	}
+	var points []point
+	for _, c := range f.Curves {
+		for i := range min(len(c.X), len(c.Y)) {
+			p := point{curve: c, x: c.X[i], y: c.Y[i]}
+			if i < len(c.Floor) {
+				p.floor = c.Floor[i]
+			}
+			points = append(points, p)
+		}
+	}
+	return tableOf("curves", "How cost grows", "", []field[point]{
+		text("curve", func(p point) string { return p.curve.Name }),
+		{column{Name: "at", Numeric: true}, func(p point) cell { return cell{Text: result.Rate(p.x), Sort: p.x} }},
+		text("of", func(p point) string { return p.curve.XLabel }),
+		{column{Name: "value", Numeric: true}, func(p point) cell { return cell{Text: result.Significant(p.y), Sort: p.y} }},
+		text("unit", func(p point) string { return p.curve.YLabel }),
+		figure("floor", "", "", result.Significant, func(p point) float64 { return p.floor }),
+		figure("ratio", "", "", ratioText, func(p point) float64 { return p.y / p.floor }),
+	}, points)
+}
+
+// steepest is the step of a curve whose value grows most against its parameter.
+type steepest struct {
+	From, To   float64 // of the parameter
+	ByX, ByY   float64 // how many times the parameter and the value grow
+	WorseThanX bool    // the value grows faster than the parameter: worse than linear
+}
+
+// linearSlack is what a step may be off by and still count as linear: noise of one sample.
+const linearSlack = 1.1
+
+// steepestStep finds it; ok is false for a curve without a step.
+func steepestStep(c result.Curve) (s steepest, ok bool) {
+	best := 0.0
+	for i := 1; i < min(len(c.X), len(c.Y)); i++ {
+		x0, x1, y0, y1 := c.X[i-1], c.X[i], c.Y[i-1], c.Y[i]
+		if x0 <= 0 || x1 <= x0 || y0 <= 0 {
+			continue
+		}
+		byX, byY := x1/x0, y1/y0
+		if r := byY / byX; !ok || r > best {
+			best, ok = r, true
+			s = steepest{x0, x1, byX, byY, byY > byX*linearSlack}
+		}
+	}
+	return s, ok
+}
+
+// setupTable has the parameters of each run, one column for each that any run has.
+func setupTable(f *result.File) table {
+	type run = result.Run
+	fields := []field[run]{
+		text("run", func(r run) string { return r.Name }),
+		text("group", func(r run) string { return r.Group }),
+	}
+	for _, key := range scenarioKeys(f.Runs) {
+		fields = append(fields, text(key, func(r run) string { return r.Scenario[key] }))
+	}
+	fields = append(fields,
+		text("target", func(r run) string { return r.Target }),
+		text("server", func(r run) string { return r.Server }),
+		text("client", func(r run) string { return r.Client }),
+		figure("warm-up", "s", "", seconds, func(r run) float64 { return r.WarmupS }),
+		text("began", func(r run) string {
+			if r.Started.IsZero() {
+				return ""
+			}
+			return r.Started.UTC().Format("15:04:05")
+		}),
+		text("floor", func(r run) string { return r.Floor }),
+		text("note", func(r run) string { return r.Note }),
+	)
+	return withRun(tableOf("setup", "Set-up of the runs", "", fields, f.Runs), f.Runs)
+}
+
+func scenarioKeys(runs []result.Run) []string {
+	keys := map[string]bool{}
+	for _, r := range runs {
+		for k := range r.Scenario {
+			keys[k] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(keys))
+}
+
+// machineLine describes a machine in one line.
+func machineLine(m result.Machine) string {
+	var parts []string
+	add := func(s string) {
+		if s != "" {
+			parts = append(parts, s)
+		}
+	}
+	for _, fact := range machineFacts(m) {
+		if fact.Name != "load average" {
+			add(fact.Value)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// fact is one line about the machine or the measurement.
+type fact struct{ Name, Value string }
+
+func machineFacts(m result.Machine) []fact {
+	var out []fact
+	add := func(name, value string) {
+		if value != "" {
+			out = append(out, fact{name, value})
+		}
+	}
+	add("processor", m.CPU)
+	if m.CPUs > 0 {
+		add("processors", result.Rate(float64(m.CPUs))+" CPUs")
+	}
+	if m.MemoryBytes > 0 {
+		add("memory", bytesText(m.MemoryBytes))
+	}
+	add("kernel", m.Kernel)
+	add("file system", m.FileSystem)
+	add("congestion control", m.CongestionControl)
+	add("Go", m.GoVersion)
+	if !math.IsNaN(m.LoadAverage) {
+		add("load average", fixed(m.LoadAverage, 2))
+	}
+	return out
+}
