@@ -79,8 +79,8 @@ type Run struct {
 	Uncorrected *Latency `json:"uncorrected,omitempty"`
 	Lateness    *Latency `json:"lateness,omitempty"`
 
-	Broker    *Cost   `json:"broker,omitempty"` // nil: its process could not be seen
-	Generator *Cost   `json:"generator,omitempty"`
+	Broker    *Cost `json:"broker,omitempty"` // nil: its process could not be seen
+	Generator *Cost `json:"generator,omitempty"`
 	// GeneratorBusy is the CPU time of the sending threads by their wall time, 0 to 1: near 1
 	// the generator is the bottleneck. 0: the client library does not tell; see Generator.
 	GeneratorBusy float64 `json:"generatorBusy,omitempty"`
