@@ -23,7 +23,19 @@ type input struct {
 	r, w int
 	// need is the size of the frame that starts at r, with its size prefix, once known.
 	need int
+	// usual is the size of the last frame: the next one is probably as large.
+	usual int
 }
+
+const (
+	// A frame of largeBytes and more is read to its end and aheadBytes further: what is read
+	// beyond has to be moved to the front of the buffer, and a large one would pay for that
+	// with as much copying as it is long.
+	largeBytes = 16 << 10
+	aheadBytes = 512
+	// maxUsualBytes bounds the buffer that a connection is given for the size of its last frame.
+	maxUsualBytes = 2 << 20
+)
 
 // FrameError says why the bytes of a peer are no request.
 type FrameError struct {
@@ -71,7 +83,7 @@ func (in *input) next() ([]byte, error) {
 	}
 	frame := in.buf[in.r+sizeBytes : in.r+in.need : in.r+in.need]
 	in.r += in.need
-	in.need = 0
+	in.usual, in.need = in.need, 0
 	in.c.partialSince.Store(0)
 	return frame, nil
 }
@@ -156,12 +168,29 @@ func (in *input) move(size int) error {
 // Lend implements netx.Lender.
 func (in *input) Lend() []byte {
 	if in.buf == nil {
-		if in.buf = in.c.opts.Memory.tryTake(normalBufferBytes); in.buf == nil {
-			in.buf = in.c.opts.Memory.tryTake(minBufferBytes)
-		}
-		in.r, in.w = 0, 0
+		in.buf, in.r, in.w = in.fresh(), 0, 0
 	}
-	return in.buf[in.w:]
+	end := in.r + in.usual
+	if in.need > 0 {
+		end = in.r + in.need
+	}
+	if end-in.r < largeBytes || end < in.w || end+aheadBytes > len(in.buf) {
+		return in.buf[in.w:]
+	}
+	return in.buf[in.w : end+aheadBytes]
+}
+
+// fresh lends a first buffer: of the size that the last frame needed while memory is plentiful.
+func (in *input) fresh() []byte {
+	m := in.c.opts.Memory
+	size := normalBufferBytes
+	if want := sizeFor(in.usual + aheadBytes); want > size && want <= maxUsualBytes && m.roomy(want) {
+		size = want
+	}
+	if buf := m.tryTake(size); buf != nil {
+		return buf
+	}
+	return m.tryTake(minBufferBytes)
 }
 
 // Sleep implements netx.Lender: a connection that waits for its peer holds little.
