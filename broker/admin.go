@@ -15,8 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Admin is the admin port: /metrics, /healthz and /debug/pprof. It has no authentication,
-// so it listens on loopback unless told otherwise (admin.listener).
+// Admin is the admin port: /metrics, /healthz, /debug/pprof and /debug/fgprof. It has no
+// authentication, so it listens on loopback unless told otherwise (admin.listener). While
+// nobody asks it costs nothing: figures are read, and waiting is sampled, for a request.
 type Admin struct {
 	server *http.Server
 	addr   net.Addr
@@ -61,6 +62,9 @@ func StartAdmin(l net.Listener, b *Broker, registry *prometheus.Registry, log *s
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	mux.Handle("/debug/pprof/mutex", mutexSampling().handler("mutex", mutexRate))
+	mux.Handle("/debug/pprof/block", blockSampling().handler("block", blockRate))
+	mux.Handle("/debug/fgprof", wallClock(b.clock))
 	a := &Admin{
 		server: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)},
 		addr:   l.Addr(),

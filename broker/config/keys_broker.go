@@ -33,7 +33,7 @@ func identityKeys() []Key {
 		{Name: "security.inter.broker.protocol", Type: String, Default: "PLAINTEXT", Rule: oneOf("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"), NoEffect: noPeers, Doc: "Security protocol that brokers use among themselves."},
 		{Name: "controller.listener.names", Type: String, Null: true, Doc: "Names in listeners that belong to a controller quorum; they are not opened: the controller is inside the broker."},
 		{Name: "admin.listener", Type: String, Default: "127.0.0.1:9644", Rule: Rule{Allowed: "host:port, or empty for none", ok: adminAddressOK},
-			Doc: "Address of the admin port: /metrics, /healthz and /debug/pprof. Empty: none. Millrace only."},
+			Doc: "Address of the admin port: /metrics, /healthz, /debug/pprof and /debug/fgprof. Empty: none. Millrace only."},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,7 +69,8 @@ func startServer(ctx context.Context, cfg *config.Config, log *slog.Logger) (run
 		failed: make(chan error, 1), ended: make(chan struct{}), listened: make(map[string]net.Listener),
 	}
 	s.config.Store(cfg)
-	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	gc := collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/cpu/classes/gc/total:cpu-seconds$`)}
+	s.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(gc)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	timed, err := metrics.NewFS(osfs.FS{}, s.clock, s.registry)
 	if err != nil {
 		return nil, err
