@@ -16,8 +16,11 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
+	"github.com/millrace/millrace/bench/raw"
 	"github.com/millrace/millrace/bench/result"
 )
 
@@ -47,15 +50,73 @@ func (Quiet) Phase(string, string) {}
 
 // Run does what s says and returns its figures. A run that ctx ended, or that failed after
 // it had begun to measure, returns what it has beside the error, with Run.Error set.
+// Errors: *SpecError, *TopicError, *PartitionsError, *EmptyError, *NoGroupsError,
+// *AllFailedError, *IdleError, those of workload.New and of the engines, ctx's cause.
 func Run(ctx context.Context, s Spec, p Progress) (result.Run, error) {
 	s = s.withDefaults()
 	if p == nil {
 		p = Quiet{}
 	}
-	run := result.Run{Name: s.Name, Group: s.Group, Scenario: s.scenario(), Target: s.Bootstrap, Client: s.Client, Floor: s.Floor, TargetRate: s.Rate}
-	if err := s.check(); err != nil {
-		run.Error = err.Error()
-		return run, err
+	run := result.Run{
+		Name: s.Name, Group: s.Group, Scenario: s.scenario(), Target: s.Bootstrap, Client: s.Client,
+		Floor: s.Floor, TargetRate: s.Rate, Started: time.Now(),
 	}
-	return run, nil
+	err := s.check()
+	if err == nil {
+		err = measure(ctx, &s, p, &run)
+	}
+	if err != nil {
+		run.Error = err.Error()
+	}
+	return run, err
+}
+
+// measure is Run with the Spec's defaults filled in.
+func measure(ctx context.Context, s *Spec, p Progress, run *result.Run) (err error) {
+	p.Phase(s.Name, "topics")
+	c, err := openCluster(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	run.Server = c.server(ctx)
+	defer func() {
+		p.Phase(s.Name, "clean-up")
+		err = errors.Join(err, c.cleanUp(ctx))
+	}()
+	parts, err := c.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	if s.PreloadBytes > 0 {
+		p.Phase(s.Name, "preload")
+		if err := preload(ctx, s, c, parts); err != nil {
+			return fmt.Errorf("preload: %w", err)
+		}
+	}
+	if s.Cold != nil {
+		if err := s.Cold(); err != nil {
+			return fmt.Errorf("empty the page cache: %w", err)
+		}
+	}
+	m := newMeter(ctx, s, parts[0].Address, p)
+	defer m.close()
+	p.Phase(s.Name, "warm-up")
+	o, err := engine(s)(ctx, s, m, c, parts)
+	m.end()
+	o.fill(run)
+	m.fill(run)
+	return err
+}
+
+// engine is what makes the load.
+func engine(s *Spec) func(context.Context, *Spec, *meter, *cluster, []raw.Partition) (outcome, error) {
+	switch {
+	case s.Kind == Idle:
+		return runIdle
+	case s.Client == Franz:
+		return runFranz
+	default:
+		return runRaw
+	}
 }

@@ -25,7 +25,9 @@ func (s *Spec) parameters() []parameter {
 	}
 	add("size", s.sizeText())
 	many("topics", s.Topics)
-	add("partitions", strconv.Itoa(max(s.Partitions, 1)))
+	if s.Partitions > 0 {
+		add("partitions", strconv.Itoa(s.Partitions))
+	}
 	if s.produces() {
 		add("acks", acksText(s.Acks))
 		add("batch", byteText(int64(cmp.Or(s.BatchBytes, 64<<10))))
@@ -62,6 +64,9 @@ func (s *Spec) parameters() []parameter {
 	}
 	if s.Rate > 0 {
 		add("rate", strconv.FormatFloat(s.Rate, 'f', -1, 64))
+	}
+	if s.FetchRate > 0 {
+		add("fetch rate", strconv.FormatFloat(s.FetchRate, 'f', -1, 64))
 	}
 	if flush := s.TopicConfig["flush.messages"]; flush != "" {
 		add("flush.messages", flush)
@@ -126,14 +131,16 @@ func (s *Spec) check() error {
 		return wrong("Kind", strconv.Quote(string(s.Kind)), "must be one of "+kindList())
 	case s.Client != Raw && s.Client != Franz:
 		return wrong("Client", strconv.Quote(s.Client), "must be raw or franz-go")
-	case s.Topics < 1 || s.Partitions < 1:
+	case s.Topics < 1 || s.Partitions < 0:
 		return wrong("Topics, Partitions", fmt.Sprint(s.Topics, ", ", s.Partitions), "must be at least 1")
 	case s.produces() && s.Producers < 1 || s.consumes() && s.Consumers < 1:
 		return wrong("Producers, Consumers", fmt.Sprint(s.Producers, ", ", s.Consumers), "must be at least 1")
 	case s.Acks < -1 || s.Acks > 1:
 		return wrong("Acks", s.Acks, "must be 0, 1 or -1 (all)")
-	case s.Rate < 0:
-		return wrong("Rate", s.Rate, "must be a number of records per second, or 0 for as fast as it goes")
+	case s.Rate < 0 || s.FetchRate < 0:
+		return wrong("Rate, FetchRate", fmt.Sprint(s.Rate, ", ", s.FetchRate), "must be a number per second, or 0 for as fast as it goes")
+	case s.FetchRate > 0 && s.Client == Franz:
+		return wrong("FetchRate", s.FetchRate, "needs Client raw: a client library fetches when it wants")
 	case s.Duration <= 0 && s.Records <= 0:
 		return wrong("Duration, Records", "0, 0", "one of them must say when the run is over")
 	case s.Kind == Idle && s.Duration <= 0:

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/bench/flame"
 	"github.com/millrace/millrace/bench/workload"
 	"github.com/millrace/millrace/record/compress"
 	"github.com/millrace/millrace/tools/cli"
@@ -62,8 +63,9 @@ type Spec struct {
 	Bootstrap string    // HOST:PORT,...
 	Props     cli.Props // security.*, sasl.*, client.id and so on; Raw refuses secured listeners
 
-	// Topics of Partitions partitions each (0: 1 of each). Topic is the name, or with
-	// several topics its beginning ("Topic-0", ...); "" makes one up.
+	// Topics (0: 1) of Partitions partitions each (0: 1 where they are created, else all that
+	// there are). Topic is the name, or with several topics its beginning ("Topic-0", ...);
+	// "" is millrace-bench.
 	Topics, Partitions int
 	Topic              string
 	TopicConfig        map[string]string // of topics that are created
@@ -88,18 +90,27 @@ type Spec struct {
 	Depth int
 	// PartitionsPerRequest is how many batches a Raw produce request holds; 0: 1.
 	PartitionsPerRequest int
-	// Rate is records/s over all producers, open loop, or of a replaying consumer; 0: as
-	// fast as it goes.
+	// Rate is records/s over all producers, open loop; 0: as fast as it goes.
 	Rate float64
-	// BufferedRecords is how many records a Franz producer holds at most before it makes
-	// the sender wait; 0: 10000 (the closed loop's depth).
+	// FetchRate is fetch requests/s over all consumers, open loop (Raw only).
+	FetchRate float64
+	// BufferedRecords and BufferedBytes are what a Franz producer holds at most before it
+	// makes the sender wait: the depth of its closed loop. 0: 10000 and 32 MiB, the defaults
+	// of the library and of Kafka's buffer.memory.
 	BufferedRecords int
+	BufferedBytes   int64
 
 	FetchBytes, FetchPartitionBytes int // 0: 50 MiB and 1 MiB, Kafka's defaults
 	MinBytes, MaxWaitMs             int // 0: 1 byte and 500 ms
 	FetchMode                       FetchMode
-	ConsumerGroup                   string // Franz only: join it instead of taking partitions
-	ReadCommitted                   bool   // Franz only
+	// FetchOffset is the place of Same: an offset, or when negative a distance from the log's
+	// end. 0: the log's start.
+	FetchOffset int64
+	ConsumerGroup string // Franz only: join it instead of taking partitions
+	ReadCommitted bool   // Franz only
+	// IdleTimeout ends a Franz run that reads with an *IdleError when nothing came for so
+	// long, to the next Interval; 0: it waits.
+	IdleTimeout time.Duration
 
 	// PreloadBytes of records are produced before a reading run, over all partitions.
 	PreloadBytes int64
@@ -116,9 +127,13 @@ type Spec struct {
 	BrokerPID int    // 0: looked for by its listening address
 	Admin     string // HOST:PORT of the broker's admin port; "": none
 	Floor     string // name of the result.Floor that the run is compared with
+	// Flame takes profiles of the broker in the steady phase; nil: none. Its Admin, when
+	// empty, is the Spec's.
+	Flame *flame.Flags
 
-	// Stop is asked once a second in the steady phase, and a true ends it; may be nil.
-	Stop func(seconds float64) bool
+	// Trace counts every system call of the broker where the kernel permits it; all of them
+	// take about 0.1 us longer then.
+	Trace bool
 }
 
 // withDefaults returns s with every zero value replaced by what it stands for.
@@ -132,12 +147,14 @@ func (s Spec) withDefaults() Spec {
 		s.Client = Raw
 	}
 	def(&s.Topics, 1)
-	def(&s.Partitions, 1)
 	def(&s.BatchBytes, 64<<10)
 	def(&s.TimeoutMs, 30_000)
 	def(&s.Batches, 16)
 	def(&s.PartitionsPerRequest, 1)
 	def(&s.BufferedRecords, 10_000)
+	if s.BufferedBytes == 0 {
+		s.BufferedBytes = 32 << 20
+	}
 	def(&s.FetchBytes, 50<<20)
 	def(&s.FetchPartitionBytes, 1<<20)
 	def(&s.MinBytes, 1)
