@@ -31,7 +31,7 @@ type Options struct {
 // of them before 100x zoom, and thousands of them are slow.
 const (
 	rowHeight = 18
-	header    = 92
+	header    = 100
 	footer    = 26
 	minShare  = 1.0 / 20000
 )
@@ -56,24 +56,24 @@ func Draw(p *profile.Profile, o Options) SVG {
 		title = o.Kind.title()
 	}
 	d.frame(d.root, 0, 0)
-	return d.page(title, note(p, o, d.root.total, unit))
+	return d.page(title, o.Note, summary(p, o, d.root.total, unit))
 }
 
-// note is the line under the title: the caller's, the sum, the time.
-func note(p *profile.Profile, o Options, total int64, unit string) string {
-	var parts []string
-	if o.Note != "" {
-		parts = append(parts, o.Note)
-	}
+// summary is the sum of all samples and the time in which they were taken.
+func summary(p *profile.Profile, o Options, total int64, unit string) string {
 	sum := amount(total, unit)
 	seconds := float64(p.DurationNanos) / 1e9
 	if seconds > 0 && o.Kind != Heap {
 		sum += fmt.Sprintf(" in %.1f s", seconds)
-		if unit == "nanoseconds" && o.Kind == CPU {
-			sum += fmt.Sprintf(" (%.2f cores)", float64(total)/1e9/seconds)
+		per := float64(total) / 1e9 / seconds
+		switch o.Kind {
+		case CPU:
+			sum += fmt.Sprintf(" (%.2f cores)", per)
+		case Wall, OffCPU:
+			sum += fmt.Sprintf(" (%.1f goroutines)", per)
 		}
 	}
-	return strings.Join(append(parts, sum), " · ")
+	return sum
 }
 
 type drawing struct {
@@ -146,7 +146,7 @@ func escape(w io.Writer, s string) {
 }
 
 // page puts the frames into their document.
-func (d *drawing) page(title, note string) SVG {
+func (d *drawing) page(title, note, summary string) SVG {
 	var out bytes.Buffer
 	height := header + d.depth*rowHeight + footer
 	fmt.Fprintf(&out, `<?xml version="1.0" encoding="UTF-8"?>
@@ -157,10 +157,12 @@ func (d *drawing) page(title, note string) SVG {
 	escape(&out, title)
 	out.WriteString("</text>\n<text class=\"fl-note\" x=\"10\" y=\"43\">")
 	escape(&out, note)
+	out.WriteString("</text>\n<text class=\"fl-note\" x=\"10\" y=\"62\">")
+	escape(&out, summary)
 	out.WriteString("</text>\n")
 	d.legend(&out)
-	out.WriteString(`<foreignObject class="fl-bar" x="0" y="52" width="100%" height="36"><div xmlns="http://www.w3.org/1999/xhtml" class="fl-tools"></div></foreignObject>` + "\n")
-	out.WriteString("<svg class=\"fl-frames\" x=\"8\" width=\"98.5%\" height=\"100%\">\n")
+	out.WriteString(`<foreignObject class="fl-bar" x="0" y="66" width="100%" height="32"><div xmlns="http://www.w3.org/1999/xhtml" class="fl-tools"></div></foreignObject>` + "\n")
+	out.WriteString("<svg class=\"fl-frames\" x=\"0.6%\" width=\"98.8%\" height=\"100%\">\n")
 	if d.root.total == 0 {
 		fmt.Fprintf(&out, "<text class=\"fl-note\" x=\"4\" y=\"%d\">No samples: nothing of this kind happened while the profile was taken.</text>\n", header+13)
 	} else {
@@ -181,9 +183,9 @@ func (d *drawing) legend(w io.Writer) {
 		if !d.seen[g] {
 			continue
 		}
-		fmt.Fprintf(w, `<rect x="%d" y="74" width="11" height="11" rx="2" fill="%s"/><text class="fl-note" x="%d" y="84">%s</text>`,
+		fmt.Fprintf(w, `<rect x="%d" y="78" width="11" height="11" rx="2" fill="%s"/><text class="fl-note" x="%d" y="88">%s</text>`,
 			x, colour(examples[g]), x+16, g)
-		x += 30 + 6*len(g.String())
+		x += 34 + 13*len(g.String())/2
 	}
 	fmt.Fprint(w, "</g>\n")
 }

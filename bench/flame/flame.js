@@ -84,7 +84,7 @@
     if (f && (event.key === 'Enter' || event.key === ' ')) { zoom(f); event.preventDefault(); }
   });
   document.addEventListener('keydown', event => {
-    if (event.target === input) return;
+    if (event.target.closest('input, textarea, select')) return;
     if (event.key === 'Escape') zoom(frames[0]);
     if (event.key === '/') { input.focus(); event.preventDefault(); }
   });

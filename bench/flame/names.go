@@ -56,7 +56,7 @@ func groupOf(name string) group {
 	switch {
 	case strings.HasPrefix(p, "github.com/millrace/millrace/") || first == "main":
 		return own
-	case strings.HasSuffix(p, "runtime/syscall"), p == "syscall", p == "golang.org/x/sys/unix", strings.HasPrefix(name, "runtime/internal/syscall"):
+	case strings.HasPrefix(p, "internal/runtime/syscall"), p == "syscall", p == "golang.org/x/sys/unix":
 		return kernel
 	case first == "runtime" || strings.HasPrefix(p, "internal/runtime/") || !strings.Contains(name, ".") && p != "all":
 		return goRuntime // a name without a package is the runtime's assembly

@@ -56,7 +56,7 @@ func grow(p *profile.Profile, value int) *frame {
 		for i := len(s.Location) - 1; i >= 0; i-- { // the last location is the outermost call
 			lines := s.Location[i].Line
 			for j := len(lines) - 1; j >= 0; j-- { // and so is the last line of one
-				if fn := lines[j].Function; fn != nil && fn.Name != "" {
+				if fn := lines[j].Function; fn != nil && fn.Name != "" && fn.Name != "runtime.goexit" { // the root of every goroutine says nothing
 					at = at.child(fn.Name, fn.Filename)
 					at.total += v
 				}
