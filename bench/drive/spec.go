@@ -105,7 +105,7 @@ type Spec struct {
 	FetchMode                       FetchMode
 	// FetchOffset is the place of Same: an offset, or when negative a distance from the log's
 	// end. 0: the log's start.
-	FetchOffset int64
+	FetchOffset   int64
 	ConsumerGroup string // Franz only: join it instead of taking partitions
 	ReadCommitted bool   // Franz only
 	// IdleTimeout ends a Franz run that reads with an *IdleError when nothing came for so
