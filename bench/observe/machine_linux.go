@@ -67,7 +67,7 @@ func fileSystem(mounts []*procfs.MountInfo, dir string) string {
 		}
 	}
 	slices.Sort(options)
-	return best.FSType + " " + strings.Join(slices.Compact(options), ",")
+	return strings.TrimSpace(best.FSType + " " + strings.Join(slices.Compact(options), ","))
 }
 
 func under(path, mount string) bool {

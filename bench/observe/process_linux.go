@@ -12,8 +12,10 @@ import (
 )
 
 // CPU is the user and system time of all threads of a process, of those that ended too, from
-// its CPU clock (nanoseconds, where /proc/PID/stat has hundredths of a second). Any process
-// may be asked. A process that is gone is a *ProcessError with unix.ESRCH.
+// its CPU clock (nanoseconds, where /proc/PID/stat has hundredths of a second). A thread that
+// runs on without a break is behind by up to a tick (4 ms at HZ=250), so a measurement takes a
+// second or more. Any process may be asked; a read costs 0.3 us. A process that is gone is a
+// *ProcessError with unix.ESRCH.
 func CPU(pid int) (time.Duration, error) {
 	if pid <= 0 {
 		return 0, &ProcessError{pid, "the CPU clock", unix.ESRCH}
