@@ -18,6 +18,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/millrace/millrace/bench"
+	"github.com/millrace/millrace/bench/perf"
 	"github.com/millrace/millrace/tools/cli"
 	"github.com/millrace/millrace/tools/console"
 	"github.com/millrace/millrace/tools/dumplog"
@@ -60,8 +62,8 @@ const ownSignals = "millrace/own-signals"
 
 // tool is one command of the binary.
 type tool struct {
-	name   string // subcommand
-	script string // name in Kafka's bin/, without .sh
+	name   string // subcommand; "": only a script, whose subcommand stands elsewhere
+	script string // name in Kafka's bin/, without .sh; "": none
 	make   func(name string) *cobra.Command
 }
 
@@ -74,6 +76,9 @@ func toolbox() []tool {
 		{"get-offsets", "kafka-get-offsets", offsets.Command},
 		{"dump-log", "kafka-dump-log", dumplog.Command},
 		{"server-stop", "kafka-server-stop", stopCommand},
+		{"bench", "", bench.Command},
+		{"", "kafka-producer-perf-test", perf.Producer},
+		{"", "kafka-consumer-perf-test", perf.Consumer},
 	}
 }
 
@@ -81,7 +86,7 @@ func toolbox() []tool {
 func command(calledAs string) *cobra.Command {
 	base := filepath.Base(calledAs)
 	for _, t := range toolbox() {
-		if strings.TrimSuffix(base, ".sh") == t.script {
+		if t.script != "" && strings.TrimSuffix(base, ".sh") == t.script {
 			return t.make(base)
 		}
 	}
@@ -100,7 +105,9 @@ func command(calledAs string) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	for _, t := range toolbox() {
-		root.AddCommand(t.make(t.name))
+		if t.name != "" {
+			root.AddCommand(t.make(t.name))
+		}
 	}
 	root.AddCommand(versionCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.Usagef("%s", err) })
@@ -165,7 +172,9 @@ func versionCommand() *cobra.Command {
 func completeScripts(root *cobra.Command) {
 	names := ""
 	for _, t := range toolbox() {
-		names += " " + t.script + ".sh " + t.script
+		if t.script != "" {
+			names += " " + t.script + ".sh " + t.script
+		}
 	}
 	for _, c := range root.Commands() {
 		if c.Name() != "completion" {

@@ -29,7 +29,7 @@ var layers = map[string][]string{
 	"coordinator": {"metadata", "replication", "engine", "record", "protocol"},
 	"broker":      {"controller", "coordinator", "metadata", "replication", "quorum", "engine", "segment", "record", "protocol"},
 	"tools":       {"broker", "engine", "segment", "index", "record", "protocol"},
-	"bench":       {"broker", "engine", "segment", "index", "record", "protocol"},
+	"bench":       {"tools", "broker", "engine", "segment", "index", "record", "protocol"},
 	"conformance": {"record", "engine", "tools"},
 	"cmd":         {"tools", "bench", "broker", "controller", "coordinator", "metadata", "replication", "quorum", "engine", "segment", "record", "protocol"},
 }

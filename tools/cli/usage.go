@@ -17,7 +17,11 @@ const (
 // usage prints a command's examples and options in one readable column.
 func usage(cmd *cobra.Command) error {
 	out := cmd.OutOrStderr()
-	fmt.Fprintf(out, "Usage:\n  %s [OPTION]...\n", Called(cmd.Use))
+	called := Called(cmd.Use)
+	if cmd.HasParent() {
+		called = cmd.UseLine() // "millrace bench report FILE.json..."
+	}
+	fmt.Fprintf(out, "Usage:\n  %s [OPTION]...\n", called)
 	if cmd.Example != "" {
 		fmt.Fprintf(out, "\nExamples:\n%s\n", cmd.Example)
 	}

@@ -1,0 +1,154 @@
+package perf
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"sync"
+)
+
+// sampleLimit is how many latencies Kafka's tool keeps for its percentiles.
+const sampleLimit = 500_000
+
+// sendStats counts what was acknowledged, and prints the lines of Kafka's ProducerPerformance.
+// All times are milliseconds as wall has them. It is safe for concurrent use: promises of
+// several clients end in it.
+type sendStats struct {
+	mu     sync.Mutex
+	out    io.Writer
+	now    func() int64
+	steady bool // its lines say "steady state": a warm-up was not counted
+	quiet  bool // prints no windows
+
+	startMs   int64
+	every     int64 // ms between windows
+	sample    sampler
+	count     int64
+	bytes     int64
+	total     int64 // sum of latencies, ms
+	max       int64
+	window    window
+	lastEndMs int64
+}
+
+type window struct {
+	startMs, count, bytes, total, max int64
+}
+
+// newSendStats starts to count now; records is how many will come, 0 when nobody knows.
+func newSendStats(out io.Writer, now func() int64, records, everyMs int64) *sendStats {
+	start := now()
+	return &sendStats{out: out, now: now, startMs: start, every: everyMs, sample: newSampler(records), window: window{startMs: start}}
+}
+
+// record counts n records of together bytes bytes, each acknowledged at endMs after latencyMs.
+func (s *sendStats) record(latencyMs, n, bytes, endMs int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count += n
+	s.bytes += bytes
+	s.total += latencyMs * n
+	s.max = max(s.max, latencyMs)
+	s.lastEndMs = endMs
+	w := &s.window
+	w.count += n
+	w.bytes += bytes
+	w.total += latencyMs * n
+	w.max = max(w.max, latencyMs)
+	for range n {
+		s.sample.add(int32(min(latencyMs, math.MaxInt32)))
+	}
+	if endMs-w.startMs >= s.every {
+		s.printWindow()
+	}
+}
+
+// suppress ends the windows: another sendStats prints them from now on.
+func (s *sendStats) suppress() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quiet = true
+}
+
+// printWindow prints the line of the recent past and starts the next one. mu is held.
+func (s *sendStats) printWindow() {
+	w, now := s.window, s.now()
+	s.window = window{startMs: now}
+	if s.quiet {
+		return
+	}
+	elapsed := float64(now - w.startMs)
+	fmt.Fprintf(s.out, "%d%s records sent, %s records/sec (%s MB/sec), %s ms avg latency, %s ms max latency.\n",
+		w.count, s.word(),
+		fixed(1000*float64(w.count)/elapsed, 1),
+		fixed(1000*float64(w.bytes)/elapsed/(1024*1024), 2),
+		fixed(float64(w.total)/float64(w.count), 1),
+		fixed(float64(w.max), 1))
+}
+
+// printTotal prints the last line of a run.
+func (s *sendStats) printTotal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	elapsed := float64(s.now() - s.startMs)
+	p := s.sample.percentiles(0.5, 0.95, 0.99, 0.999)
+	fmt.Fprintf(s.out, "%d%s records sent, %s records/sec (%s MB/sec), %s ms avg latency, %s ms max latency, %d ms 50th, %d ms 95th, %d ms 99th, %d ms 99.9th.\n",
+		s.count, s.word(),
+		fixed(1000*float64(s.count)/elapsed, 1),
+		fixed(1000*float64(s.bytes)/elapsed/(1024*1024), 2),
+		fixed(float64(s.total)/float64(s.count), 2),
+		fixed(float64(s.max), 2),
+		p[0], p[1], p[2], p[3])
+}
+
+func (s *sendStats) word() string {
+	if s.steady {
+		return " steady state"
+	}
+	return ""
+}
+
+// sampler keeps every Nth latency: Kafka's N when the number of records is known, else one
+// that doubles whenever the sample is full.
+type sampler struct {
+	every, seen int64
+	kept        []int32
+	limit       int // of kept; 0: the number of records is known, and the sample fits
+}
+
+func newSampler(records int64) sampler {
+	if records <= 0 {
+		return sampler{every: 1, limit: sampleLimit}
+	}
+	every := records / min(records, sampleLimit)
+	return sampler{every: every, kept: make([]int32, 0, records/every+1)}
+}
+
+func (s *sampler) add(latencyMs int32) {
+	if s.seen%s.every == 0 {
+		if s.limit > 0 && len(s.kept) == s.limit {
+			half := s.kept[:0]
+			for i := 0; i < len(s.kept); i += 2 {
+				half = append(half, s.kept[i])
+			}
+			s.kept, s.every = half, 2*s.every
+		}
+		if s.seen%s.every == 0 {
+			s.kept = append(s.kept, latencyMs)
+		}
+	}
+	s.seen++
+}
+
+// percentiles sorts the sample. As in Kafka, the value at index p*size; 0 of an empty one.
+func (s *sampler) percentiles(ps ...float64) []int32 {
+	slices.Sort(s.kept)
+	out := make([]int32, len(ps))
+	for i, p := range ps {
+		if at := int(p * float64(len(s.kept))); at < len(s.kept) {
+			out[i] = s.kept[at]
+		}
+	}
+	return out
+}
