@@ -56,24 +56,29 @@ func runFranz(ctx context.Context, s *Spec, m *meter, c *cluster, parts []raw.Pa
 	}
 	producers, err := f.producers()
 	if err != nil {
-		closeAll(consumers)
 		return outcome{}, err
 	}
 	var consuming, producing sync.WaitGroup
-	f.started = pace.Now()
-	for _, c := range consumers {
-		consuming.Go(func() { c.run(loadCtx) })
+	start := func() error {
+		f.started = pace.Now()
+		for _, c := range consumers {
+			if err := c.open(); err != nil {
+				return err
+			}
+			consuming.Go(func() { c.run(loadCtx) })
+		}
+		for _, p := range producers {
+			producing.Go(func() { p.run(loadCtx) })
+		}
+		if len(producers) > 0 {
+			go func() {
+				producing.Wait()
+				f.finish()
+			}()
+		}
+		return nil
 	}
-	for _, p := range producers {
-		producing.Go(func() { p.run(loadCtx) })
-	}
-	if len(producers) > 0 {
-		go func() {
-			producing.Wait()
-			f.finish()
-		}()
-	}
-	o, err := f.measure(ctx)
+	o, err := f.measure(ctx, start)
 	close(f.stopping)
 	producing.Wait()
 	if err == nil {
@@ -92,32 +97,38 @@ func runFranz(ctx context.Context, s *Spec, m *meter, c *cluster, parts []raw.Pa
 // finish ends the steady phase before its time.
 func (f *franz) finish() { f.once.Do(func() { close(f.finished) }) }
 
-// measure is the clock of the run: warm-up, steady phase, an interval each Spec.Interval.
-func (f *franz) measure(ctx context.Context) (outcome, error) {
+// measure is the clock of the run: start, warm-up, steady phase, an interval each
+// Spec.Interval.
+func (f *franz) measure(ctx context.Context, start func() error) (outcome, error) {
 	tick := time.NewTicker(f.spec.Interval)
 	defer tick.Stop()
-	w := interval{franz: f, last: f.main.now(), at: f.started}
+	w := interval{franz: f, at: pace.Now()}
 	if f.spec.Warmup > 0 {
+		if err := start(); err != nil {
+			return outcome{}, err
+		}
 		if err := f.until(ctx, time.After(f.spec.Warmup), tick.C, &w); err != nil {
 			return outcome{}, err
 		}
 	}
 	f.meter.steady()
 	w.take() // what is left of the warm-up belongs to no interval
-	for _, s := range []*side{f.sent, f.got} {
-		if s != nil {
-			s.reset()
-		}
-	}
 	base := map[*side]counters{}
 	for _, s := range []*side{f.sent, f.got} {
 		if s != nil {
+			s.reset()
 			base[s] = s.now()
 		}
 	}
 	f.base.Store(base[f.main].records)
-	began := pace.Now()
 	f.warm.Store(false)
+	began := pace.Now()
+	if f.spec.Warmup == 0 {
+		if err := start(); err != nil {
+			return outcome{}, err
+		}
+		f.started = began
+	}
 	var over <-chan time.Time
 	if f.spec.Duration > 0 {
 		over = time.After(f.spec.Duration)

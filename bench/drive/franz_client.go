@@ -99,6 +99,9 @@ func franzOptions(s *Spec, h *hooks) ([]kgo.Opt, error) {
 	return append(opts, kgo.WithHooks(h), kgo.DisableClientMetrics()), nil
 }
 
+// leastBatch is the smallest batch that the library agrees to, in bytes.
+const leastBatch = 512
+
 // deliveryTimeout is Kafka's delivery.timeout.ms.
 const deliveryTimeout = 2 * time.Minute
 
@@ -110,7 +113,7 @@ func produceOptions(s *Spec, h *hooks) ([]kgo.Opt, error) {
 	acks := map[int16]kgo.Acks{-1: kgo.AllISRAcks(), 0: kgo.NoAck(), 1: kgo.LeaderAck()}[s.Acks]
 	opts = append(opts,
 		kgo.RequiredAcks(acks),
-		kgo.ProducerBatchMaxBytes(int32(s.BatchBytes)),
+		kgo.ProducerBatchMaxBytes(int32(max(s.BatchBytes, leastBatch))),
 		kgo.ProducerLinger(time.Duration(s.LingerMs)*time.Millisecond),
 		kgo.ProducerBatchCompression(codecOf(s.Codec)),
 		kgo.ProduceRequestTimeout(time.Duration(s.TimeoutMs)*time.Millisecond),

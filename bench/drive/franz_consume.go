@@ -40,8 +40,8 @@ type position struct {
 	done       bool
 }
 
-// consumers makes the receiving clients and divides the partitions among them; where
-// everybody reads everything, each gets all.
+// consumers divides the partitions among the consumers; where everybody reads everything,
+// each gets all.
 func (f *franz) consumers(ctx context.Context) ([]*consumer, error) {
 	s := f.spec
 	if f.got == nil {
@@ -62,10 +62,6 @@ func (f *franz) consumers(ctx context.Context) ([]*consumer, error) {
 		c := &consumer{f: f, again: s.FetchMode == Replay && s.Duration > 0}
 		if s.ConsumerGroup == "" {
 			c.take(i, bounds)
-		}
-		if err := c.open(); err != nil {
-			closeAll(all)
-			return nil, err
 		}
 		all = append(all, c)
 	}
@@ -88,6 +84,7 @@ func (c *consumer) take(i int, bounds map[string]map[int32]*position) {
 	}
 }
 
+// open makes the client, which begins to fetch at once.
 func (c *consumer) open() error {
 	s := c.f.spec
 	opts, err := consumeOptions(s, newHooks(c.f.got, kmsg.Fetch, false))
@@ -189,7 +186,9 @@ func (f *franz) received(records, payload int64) {
 
 func closeAll(consumers []*consumer) {
 	for _, c := range consumers {
-		c.client.Close()
+		if c.client != nil {
+			c.client.Close()
+		}
 	}
 }
 

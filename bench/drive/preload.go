@@ -2,16 +2,18 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 
 	"github.com/millrace/millrace/bench/pace"
 	"github.com/millrace/millrace/bench/raw"
 	"github.com/millrace/millrace/bench/result"
+	"github.com/millrace/millrace/bench/wire"
 )
 
 // preload produces what is to be read, evenly over all partitions: with raw connections
-// where the listener allows, because it may be many GB.
+// where listener and system allow, because it may be many GB.
 func preload(ctx context.Context, s *Spec, c *cluster, parts []raw.Partition) error {
 	load := *s
 	load.Kind, load.Acks, load.Idempotent = Produce, -1, false
@@ -26,11 +28,13 @@ func preload(ctx context.Context, s *Spec, c *cluster, parts []raw.Partition) er
 	n := max(int64(float64(s.PreloadBytes)/float64(bytes)*float64(len(batches))+0.5), int64(len(parts)))
 	load.Records = n * max(1, records/int64(len(batches)))
 	m := &meter{spec: &load, progress: Quiet{}}
-	if secured(s.Props) {
-		_, err = runFranz(ctx, &load, m, c, parts)
-	} else {
-		_, err = runRaw(ctx, &load, m, c, parts)
+	var elsewhere *wire.UnsupportedError
+	if !secured(s.Props) {
+		if _, err = runRaw(ctx, &load, m, c, parts); !errors.As(err, &elsewhere) {
+			return err
+		}
 	}
+	_, err = runFranz(ctx, &load, m, c, parts)
 	return err
 }
 
