@@ -31,7 +31,7 @@ func Capture(ctx context.Context, admin string, kind Kind, seconds float64) (*pr
 	if err != nil {
 		return nil, &CaptureError{admin, kind, err}
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: time.Duration(whole+60) * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
 		var wrapped *url.Error

@@ -112,7 +112,7 @@ func TestTakeWritesWhatItGets(t *testing.T) {
 	address, _ := admin(t)
 	dir := t.TempDir()
 	f := &Flags{SVG: filepath.Join(dir, "a.svg"), Out: filepath.Join(dir, "a.pb.gz"), Kinds: []string{"block", "cpu"}, Admin: address}
-	files, err := f.Take(t.Context(), time.Second, "what ran")
+	files, err := f.Take(t.Context(), 2*time.Second, "what ran")
 	var failed *CaptureError
 	if want := []string{filepath.Join(dir, "a.cpu.pb.gz"), filepath.Join(dir, "a.cpu.svg")}; !slices.Equal(files, want) || !errors.As(err, &failed) || failed.Kind != Block {
 		t.Fatalf("%q, %v; want %q and the blocking profile's error", files, err, want)
@@ -130,6 +130,10 @@ func TestTakeWritesWhatItGets(t *testing.T) {
 	}
 	if _, texts := read(t, svg); !strings.Contains(texts, "what ran") {
 		t.Error("the drawing has no note")
+	}
+	var short *ShortError
+	if files, err := f.Take(t.Context(), 1900*time.Millisecond, ""); !errors.As(err, &short) || files != nil {
+		t.Errorf("two kinds in less than two seconds: %q, %v", files, err)
 	}
 	f.Kinds, f.Out = []string{"cpu"}, ""
 	if files, err := f.Take(t.Context(), time.Second, ""); err != nil || !slices.Equal(files, []string{f.SVG}) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,13 +63,17 @@ func (f *Flags) Check() error {
 // Take takes the profiles that were asked for within the steady phase, and writes their
 // files. Several kinds are taken one after the other, each in its share of the time: taken
 // together they would show each other. note goes under the title of the drawings. What was
-// taken before an error is written. Files names what was written, also with an error.
+// taken before an error is written; a steady phase of less than a second for each is a
+// *ShortError. Files names what was written, also with an error.
 func (f *Flags) Take(ctx context.Context, steady time.Duration, note string) (files []string, err error) {
 	if !f.Enabled() {
 		return nil, nil
 	}
 	kinds := slices.Compact(slices.Clone(f.Kinds))
 	share := steady.Seconds() / float64(max(len(kinds), 1))
+	if share < 1 {
+		return nil, &ShortError{len(kinds), steady}
+	}
 	var errs []error
 	for _, name := range kinds {
 		kind := Kind(name)
@@ -107,4 +112,14 @@ func named(file, ext string, kind Kind, of int) string {
 		base = strings.TrimSuffix(file, ext)
 	}
 	return base + "." + string(kind) + ext
+}
+
+// ShortError is a steady phase that has no room for its profiles.
+type ShortError struct {
+	Profiles int
+	Steady   time.Duration
+}
+
+func (e *ShortError) Error() string {
+	return fmt.Sprintf("%d profiles of at least a second each do not fit into a steady phase of %v: ask for fewer, or for a longer run", e.Profiles, e.Steady)
 }

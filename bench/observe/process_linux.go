@@ -70,9 +70,9 @@ func switches(pid int) (int64, error) {
 	return n, nil
 }
 
-// readWriteCalls counts what the kernel accounts as reads and writes: read, write, their
-// vectored and positioned forms, sendfile and splice, on sockets as on files when they come
-// by these calls. Waiting (epoll, futex) and send, recv do not count.
+// readWriteCalls counts what the kernel accounts as reads and writes: read, write and their
+// vectored and positioned forms, on sockets as on files; sendfile is one of each. Waiting
+// (epoll, futex), syncs, send and recv do not count.
 func readWriteCalls(pid int) (int64, error) {
 	p, err := procfs.NewProc(pid)
 	if err != nil {

@@ -95,6 +95,56 @@ func TestTracerCountsEveryCall(t *testing.T) {
 	}
 }
 
+// What the kernel counts as reads and writes, so that SyscallsBy says it right.
+func TestReadWriteCalls(t *testing.T) {
+	src, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	dst, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dst.Close()
+	counted := func(call func() error) (n float64) {
+		const calls = 1000
+		from, err := readWriteCalls(os.Getpid())
+		if err != nil {
+			t.Skip(err) // a container may forbid it
+		}
+		for range calls {
+			if err := call(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		to, err := readWriteCalls(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return float64(to-from) / calls
+	}
+	one := []byte("x")
+	for what, c := range map[string]struct {
+		call func() error
+		want float64
+	}{
+		"pwrite": {func() error { _, err := unix.Pwrite(int(src.Fd()), one, 0); return err }, 1},
+		"pread":  {func() error { _, err := unix.Pread(int(src.Fd()), one, 0); return err }, 1},
+		"writev": {func() error { _, err := unix.Writev(int(dst.Fd()), [][]byte{one, one}); return err }, 1},
+		"sendfile": {func() error {
+			at := int64(0)
+			_, err := unix.Sendfile(int(dst.Fd()), int(src.Fd()), &at, 1)
+			return err
+		}, 2},
+		"getppid": {func() error { _ = unix.Getppid(); return nil }, 0},
+	} {
+		if n := counted(c.call); n < c.want || n > c.want+.2 {
+			t.Errorf("%s counts as %g calls, want %g", what, n, c.want)
+		}
+	}
+}
+
 func TestFileSystem(t *testing.T) {
 	mounts := []*procfs.MountInfo{
 		{MountPoint: "/", FSType: "ext4", Options: map[string]string{"rw": "", "relatime": ""}, SuperOptions: map[string]string{"rw": "", "commit": "30"}},

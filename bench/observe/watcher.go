@@ -198,7 +198,7 @@ func (w *Watcher) Cost(from, to Sample, u Units) *result.Cost {
 // How system calls were counted: result.Cost.SyscallsBy.
 const (
 	byTrace     = "all calls, by tracepoint"
-	byReadWrite = "read, write and sendfile calls only, of /proc/PID/io"
+	byReadWrite = "read and write calls only, of /proc/PID/io (sendfile counts as both)"
 )
 
 func per(x, n float64) float64 {
