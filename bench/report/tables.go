@@ -38,7 +38,12 @@ func goalTable(f *result.File) table {
 	return tableOf("goals", "Goals", "", []field[goal]{
 		text("goal", func(g goal) string { return g.Title }),
 		{column{Name: "verdict"}, func(g goal) cell { return verdictCell(g) }},
-		figure("measured", "", "median of the rounds", result.Significant, func(g goal) float64 { return g.Measured }),
+		{column{Name: "measured", Help: "median of the rounds", Numeric: true}, func(g goal) cell {
+			if g.Unknown != "" {
+				return cell{Sort: math.NaN()}
+			}
+			return cell{Text: result.Significant(g.Measured), Sort: g.Measured}
+		}},
 		text("of", func(g goal) string { return g.Metric }),
 		figure("floor", "", "what bare system calls need for the same", result.Significant, func(g goal) float64 { return g.FloorValue }),
 		figure("ratio", "", "measured against the floor", ratioText, func(g goal) float64 { return g.Ratio }),
@@ -93,11 +98,21 @@ func costTable(f *result.File) table {
 			figure("CPU", "us/request", "broker CPU microseconds per request", result.Significant, broker(func(c *result.Cost) float64 { return c.CPUPerRequestUs })),
 			figure("broker", "cores", "CPU seconds per second of the broker", result.Significant, broker(func(c *result.Cost) float64 { return c.Cores })),
 			figure("generator", "cores", "CPU seconds per second of the load generator", result.Significant, costOf(generatorCost, func(c *result.Cost) float64 { return c.Cores })),
+			figure("generator", "busy", "CPU time of the sending threads by their wall time: near 100 % the generator is the bottleneck", percent, func(r run) float64 { return r.GeneratorBusy }),
+			text("meanwhile", otherWay),
 			figure("records", "", "", rate, func(r run) float64 { return float64(r.Records) }),
 			figure("steady", "s", "length of the steady phase", seconds, func(r run) float64 { return r.SteadyS }),
 			figure("errors", "", "", rate, func(r run) float64 { return float64(r.Errors) }),
 			{column{Name: "failed"}, func(r run) cell { return cell{Text: r.Error, Class: "missed", Sort: math.NaN()} }},
 		}, f.Runs), f.Runs)
+}
+
+// otherWay is what went the other way in a run that produces and consumes.
+func otherWay(r result.Run) string {
+	if r.Other == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s %s MB/s, %s records/s", r.Other.Direction, result.Rate(r.Other.MBPerS), result.Rate(r.Other.RecordsPerS))
 }
 
 func brokerCost(r result.Run) *result.Cost    { return r.Broker }
@@ -151,7 +166,11 @@ func latencyTable(f *result.File) table {
 	}
 	var lines []line
 	for _, r := range f.Runs {
-		for _, l := range []line{{r.Name, "intended send time", r.Latency}, {r.Name, "actual send", r.Uncorrected}, {r.Name, "lateness of the generator", r.Lateness}} {
+		own := []line{{r.Name, "intended send time", r.Latency}, {r.Name, "actual send", r.Uncorrected}, {r.Name, "lateness of the generator", r.Lateness}}
+		if r.Other != nil {
+			own = append(own, line{r.Name, r.Other.Direction + " meanwhile", r.Other.Latency})
+		}
+		for _, l := range own {
 			if l.Latency != nil {
 				lines = append(lines, l)
 			}
@@ -209,45 +228,4 @@ func systemTable(f *result.File) table {
 			figure("CPU", "s", "CPU seconds in the steady phase", result.Significant, broker(func(c *result.Cost) float64 { return c.CPUSeconds })),
 			text("system calls counted by", func(r run) string { return r.Broker.SyscallsBy }),
 		}, runs)
-}
-
-func floorTable(f *result.File) table {
-	type floor = result.Floor
-	latency := func(of func(*result.Latency) float64) func(floor) float64 {
-		return func(fl floor) float64 {
-			if fl.Latency == nil {
-				return 0
-			}
-			return of(fl.Latency)
-		}
-	}
-	return tableOf("floors", "Floors of this machine",
-		"Bare system calls without any of the broker's code, in a process of their own, under the same load generator. Medians of samples taken in turns.",
-		[]field[floor]{
-			text("floor", func(fl floor) string { return fl.Name }),
-			text("what is done", func(fl floor) string { return fl.Title }),
-			text("congestion", func(fl floor) string { return fl.Congestion }),
-			{column{Name: "unit", Numeric: true}, func(fl floor) cell {
-				if fl.UnitBytes == 0 {
-					return cell{Sort: math.NaN()}
-				}
-				return cell{Text: bytesText(fl.UnitBytes), Sort: float64(fl.UnitBytes)}
-			}},
-			{column{Name: "load", Help: "connections x requests in flight on each"}, func(fl floor) cell {
-				if fl.Connections == 0 {
-					return cell{Sort: math.NaN()}
-				}
-				return cell{Text: fmt.Sprintf("%d x %d", fl.Connections, max(fl.Depth, 1)), Sort: math.NaN()}
-			}},
-			figure("CPU", "us/unit", "CPU microseconds of the serving process per unit", result.Significant, func(fl floor) float64 { return fl.CPUPerUnitUs }),
-			figure("CPU", "s/GB", "", result.Significant, func(fl floor) float64 { return fl.CPUPerGB }),
-			figure("units/s", "", "", result.Rate, func(fl floor) float64 { return fl.UnitsPerS }),
-			figure("MB/s", "", "", result.Rate, func(fl floor) float64 { return fl.MBPerS }),
-			figure("p50", "ms", "", result.Significant, latency(func(l *result.Latency) float64 { return l.P50Ms })),
-			figure("p99", "ms", "", result.Significant, latency(func(l *result.Latency) float64 { return l.P99Ms })),
-			figure("highest", "ms", "", result.Significant, latency(func(l *result.Latency) float64 { return l.MaxMs })),
-			figure("spread", "", "(highest - lowest) / median of the samples", percent, func(fl floor) float64 { return fl.Spread }),
-			figure("samples", "", "", result.Rate, func(fl floor) float64 { return float64(fl.Samples) }),
-			text("note", func(fl floor) string { return fl.Note }),
-		}, f.Floors)
 }

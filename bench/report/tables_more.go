@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -193,4 +194,45 @@ func machineFacts(m result.Machine) []fact {
 		add("load average", fixed(m.LoadAverage, 2))
 	}
 	return out
+}
+
+func floorTable(f *result.File) table {
+	type floor = result.Floor
+	latency := func(of func(*result.Latency) float64) func(floor) float64 {
+		return func(fl floor) float64 {
+			if fl.Latency == nil {
+				return 0
+			}
+			return of(fl.Latency)
+		}
+	}
+	return tableOf("floors", "Floors of this machine",
+		"Bare system calls without any of the broker's code, in a process of their own, under the same load generator. Medians of samples taken in turns.",
+		[]field[floor]{
+			text("floor", func(fl floor) string { return fl.Name }),
+			text("what is done", func(fl floor) string { return fl.Title }),
+			text("congestion", func(fl floor) string { return fl.Congestion }),
+			{column{Name: "unit", Numeric: true}, func(fl floor) cell {
+				if fl.UnitBytes == 0 {
+					return cell{Sort: math.NaN()}
+				}
+				return cell{Text: bytesText(fl.UnitBytes), Sort: float64(fl.UnitBytes)}
+			}},
+			{column{Name: "load", Help: "connections x requests in flight on each"}, func(fl floor) cell {
+				if fl.Connections == 0 {
+					return cell{Sort: math.NaN()}
+				}
+				return cell{Text: fmt.Sprintf("%d x %d", fl.Connections, max(fl.Depth, 1)), Sort: math.NaN()}
+			}},
+			figure("CPU", "us/unit", "CPU microseconds of the serving process per unit", result.Significant, func(fl floor) float64 { return fl.CPUPerUnitUs }),
+			figure("CPU", "s/GB", "", result.Significant, func(fl floor) float64 { return fl.CPUPerGB }),
+			figure("units/s", "", "", result.Rate, func(fl floor) float64 { return fl.UnitsPerS }),
+			figure("MB/s", "", "", result.Rate, func(fl floor) float64 { return fl.MBPerS }),
+			figure("p50", "ms", "", result.Significant, latency(func(l *result.Latency) float64 { return l.P50Ms })),
+			figure("p99", "ms", "", result.Significant, latency(func(l *result.Latency) float64 { return l.P99Ms })),
+			figure("highest", "ms", "", result.Significant, latency(func(l *result.Latency) float64 { return l.MaxMs })),
+			figure("spread", "", "(highest - lowest) / median of the samples", percent, func(fl floor) float64 { return fl.Spread }),
+			figure("samples", "", "", result.Rate, func(fl floor) float64 { return float64(fl.Samples) }),
+			text("note", func(fl floor) string { return fl.Note }),
+		}, f.Floors)
 }
