@@ -92,9 +92,39 @@ soak: build ## hours: 500 kill -9 rounds, five minutes for each fuzz target
 	POWERCUT_SEEDS=3000 $(MAKE) test-conformance CRASH_ROUNDS=500 SUITE_TIMEOUT=6h
 	$(MAKE) fuzz FUZZTIME=5m
 
+# ---- measurements: close other programs first; docs/perf.md has ours, bench/baselines older ones
+
+BENCH_OUT := bin/bench
+FLAME     ?= ^produce 1KiB p1 acks=1 batch=64KiB$$
+
 .PHONY: bench
-bench: ## Go benchmarks of all packages (BENCHTIME=1s)
+bench: build ## the short suite beside the machine's floor (4 minutes); report in bin/bench/
+	@mkdir -p $(BENCH_OUT)
+	@bin/millrace bench suite --short --json $(BENCH_OUT)/short.json --html $(BENCH_OUT)/short.html
+
+.PHONY: bench-suite
+bench-suite: build ## the full suite with growth curves (an hour, 40 GB of disk)
+	@mkdir -p $(BENCH_OUT)
+	@bin/millrace bench suite --json $(BENCH_OUT)/suite.json --html $(BENCH_OUT)/suite.html
+
+.PHONY: bench-limits
+bench-limits: build ## what bare system calls cost on this machine
+	@mkdir -p $(BENCH_OUT)
+	@bin/millrace bench limits --json $(BENCH_OUT)/limits.json
+
+.PHONY: bench-compare
+bench-compare: ## this folder against REF=<commit>: Go benchmarks by benchstat, then brokers in turns
+	@test -n "$(REF)" || { echo 'which commit? make bench-compare REF=HEAD~1'; exit 1; }
+	@GO=$(GO) bench/compare/builds.sh '$(REF)' $(CURDIR)/$(BENCH_OUT)/compare
+
+.PHONY: bench-go
+bench-go: ## Go benchmarks of all packages (BENCHTIME=1s)
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 60m $(UNIT)
+
+.PHONY: flame
+flame: build ## flame graphs of the broker under the main load (FLAME=<scenario>): bin/bench/flame.svg
+	@mkdir -p $(BENCH_OUT)
+	@bin/millrace bench suite --run '$(FLAME)' --warmup 2s --duration 10s --flame $(BENCH_OUT)/flame.svg --profile-out $(BENCH_OUT)/flame.pb.gz
 
 .PHONY: cover
 cover: ## coverage of the packages' own tests
@@ -105,7 +135,7 @@ cover: ## coverage of the packages' own tests
 lint: ## gofmt, go vet, shell syntax
 	@bad=$$(gofmt -l $$(git ls-files '*.go' | grep -v node_modules)); test -z "$$bad" || { echo "gofmt: $$bad"; exit 1; }
 	@$(GO) vet ./...
-	@for s in tools/shim/shim.sh tools/setup.sh tools/fuzz.sh .ci/run; do sh -n $$s; done
+	@for s in tools/shim/shim.sh tools/setup.sh tools/fuzz.sh bench/compare/builds.sh .ci/run; do sh -n $$s; done
 
 # ---- what is generated
 
