@@ -121,6 +121,7 @@ func (f *franz) measure(ctx context.Context, start func() error) (outcome, error
 		}
 	}
 	f.base.Store(base[f.main].records)
+	tick.Reset(f.spec.Interval)
 	f.warm.Store(false)
 	began := pace.Now()
 	if f.spec.Warmup == 0 {
@@ -145,6 +146,9 @@ func (f *franz) measure(ctx context.Context, start func() error) (outcome, error
 		o.other, o.side = &flow{counters: other.now().minus(base[other]), seconds: seconds, codes: other.errors.codes()}, name
 	}
 	f.meter.end()
+	if p, ok := w.take(); ok && p.IntervalS >= f.spec.Interval.Seconds()/2 {
+		f.meter.point(p)
+	}
 	if err == nil && o.records == 0 && o.errors > 0 {
 		err = &AllFailedError{Count: o.errors, Last: f.main.errors.lastError()}
 	}

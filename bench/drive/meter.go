@@ -93,6 +93,7 @@ func (m *meter) steady() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.from, m.isSteady = m.sample(), true
+	m.lastCPU, m.lastAt = m.from.broker.CPUEnded, m.from.broker.Ended
 	m.profile()
 }
 
@@ -105,10 +106,14 @@ func (m *meter) profile() {
 	if seconds <= 0 {
 		seconds = profileFor
 	}
+	flags := *m.spec.Flame
+	if flags.Admin == "" {
+		flags.Admin = m.spec.Admin
+	}
 	m.profiles = make(chan struct{})
 	go func() {
 		defer close(m.profiles)
-		m.files, m.fileErr = m.spec.Flame.Take(m.ctx, seconds, m.spec.Name)
+		m.files, m.fileErr = flags.Take(m.ctx, seconds, m.spec.Name)
 	}()
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/bench/raw"
 	"github.com/millrace/millrace/tools/cli"
@@ -54,15 +55,22 @@ func openCluster(ctx context.Context, s *Spec) (*cluster, error) {
 
 func (c *cluster) close() { c.client.Close() }
 
-// server guesses the software from the API versions that it serves.
+// server is what the brokers say of themselves: the versions that they serve. Software and
+// release are not in the protocol, and guesses from versions are wrong for all but Kafka.
 func (c *cluster) server(ctx context.Context) string {
 	brokers, err := c.admin.ApiVersions(ctx)
 	if err != nil {
 		return ""
 	}
-	for _, b := range brokers {
-		if b.Err == nil {
-			return "API of Kafka " + strings.TrimPrefix(b.VersionGuess(), "v")
+	for _, b := range brokers.Sorted() {
+		var words []string
+		for _, key := range []kmsg.Key{kmsg.Produce, kmsg.Fetch} {
+			if highest, ok := b.KeyMaxVersion(key.Int16()); ok && b.Err == nil {
+				words = append(words, fmt.Sprintf("%s v%d", key.Name(), highest))
+			}
+		}
+		if len(words) > 0 {
+			return "serves " + strings.Join(words, ", ")
 		}
 	}
 	return ""
