@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -264,8 +265,14 @@ func (o *producerOptions) payloads(cmd *cobra.Command) (*workload.Source, error)
 			return nil, err
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "Reading payloads from: %s\n", path)
+		if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+			return nil, fmt.Errorf("File does not exist or empty file provided. (%s)", path)
+		}
 	}
 	source, err := workload.New(w)
+	if err == nil && o.payloadFile != "" {
+		fmt.Fprintf(cmd.OutOrStdout(), "Number of messages read: %d\n", source.Payloads())
+	}
 	var spec *workload.SpecError
 	if errors.As(err, &spec) {
 		return nil, cli.Usagef("%s", err)

@@ -174,6 +174,9 @@ func (s *Source) MaxValueBytes() int {
 	return longest
 }
 
+// Payloads is how many values PayloadFile has; 0 without one.
+func (s *Source) Payloads() int { return len(s.values) }
+
 func (s *Source) window(n int) []byte {
 	if s.at+n > len(s.pool) {
 		// Once around: begin somewhere else, so that batches do not repeat.
