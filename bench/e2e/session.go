@@ -76,7 +76,7 @@ func (o *options) run(cmd *cobra.Command) error {
 	}
 	defer s.costs.close()
 	defer s.progress.Close()
-	return s.measure(cmd.Context(), cmd.CommandPath())
+	return s.measure(cmd.Context())
 }
 
 // gcPercent lets the heap of some MiB grow ninefold before it is collected.
@@ -88,7 +88,7 @@ func isTerminal(w io.Writer) bool {
 }
 
 // measure runs the loop and tells what came of it, also when it was interrupted or failed.
-func (s *session) measure(ctx context.Context, command string) error {
+func (s *session) measure(ctx context.Context) error {
 	loop := s.closed
 	if s.o.open() {
 		loop = s.open
@@ -108,7 +108,7 @@ func (s *session) measure(ctx context.Context, command string) error {
 	for _, f := range files {
 		fmt.Fprintf(s.err, "wrote %s\n", f)
 	}
-	err := s.save(command, ended, runErr, ctx.Err() != nil)
+	err := s.save(ended, runErr, ctx.Err() != nil)
 	switch {
 	case runErr != nil:
 		return runErr
@@ -253,7 +253,7 @@ func (s *session) runs(ended time.Time, failed error) []result.Run {
 }
 
 // save writes the files that were asked for.
-func (s *session) save(command string, ended time.Time, failed error, interrupted bool) error {
+func (s *session) save(ended time.Time, failed error, interrupted bool) error {
 	if s.o.hgrm != "" && s.counted > 0 {
 		if err := report.WriteFile(s.o.hgrm, s.records.Total().WriteHGRM); err != nil {
 			return err
@@ -263,7 +263,7 @@ func (s *session) save(command string, ended time.Time, failed error, interrupte
 		return nil
 	}
 	f := &result.File{
-		Command: command, Started: s.began, Ended: ended, Interrupted: interrupted,
+		Command: result.CommandLine(os.Args), Version: result.Version(), Started: s.began, Ended: ended, Interrupted: interrupted,
 		Machine: observe.Machine(os.TempDir()), Runs: s.runs(ended, failed),
 	}
 	if why := s.costs.why; why != "" {

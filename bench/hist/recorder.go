@@ -59,6 +59,9 @@ func (r *Recorder) interval() *Histogram {
 	out := New()
 	for _, s := range r.shards {
 		full := s.swap(r.spare)
+		if full == nil {
+			continue
+		}
 		out.Merge(full)
 		full.Reset()
 		r.spare = full
@@ -85,10 +88,14 @@ func (s *Shard) RecordN(ns, n int64) {
 	s.mu.Unlock()
 }
 
+// swap gives the shard h and returns what it had; nil, and no exchange, when that is empty.
 func (s *Shard) swap(h *Histogram) *Histogram {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	full := s.h
+	if full.Count() == 0 {
+		return nil
+	}
 	s.h = h
-	s.mu.Unlock()
 	return full
 }
