@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/bench"
+	"github.com/millrace/millrace/bench/e2e"
 	"github.com/millrace/millrace/bench/perf"
 	"github.com/millrace/millrace/tools/cli"
 	"github.com/millrace/millrace/tools/console"
@@ -79,6 +80,7 @@ func toolbox() []tool {
 		{"bench", "", bench.Command},
 		{"", "kafka-producer-perf-test", perf.Producer},
 		{"", "kafka-consumer-perf-test", perf.Consumer},
+		{"", "kafka-e2e-latency", e2e.Script},
 	}
 }
 
