@@ -44,7 +44,7 @@ func Command(name string) *cobra.Command {
 		Use:     name,
 		Short:   "Measure what this machine's system calls cost for a broker's work",
 		Long:    "The floor of this machine: bare system calls doing what a broker has to do, in the same units.",
-		Example: strings.ReplaceAll(examples, "{{.}}", cli.Called(name)),
+		Example: strings.ReplaceAll(examples, "{{.}}", "millrace bench "+name),
 	}
 	cli.Prepare(cmd)
 	f := cmd.Flags()

@@ -156,7 +156,7 @@ func (b *Bench) drive(ctx context.Context, c *child, address string, s Spec) (Sa
 			}
 		},
 		NoReply: s.Kind == AppendOneWay, Failure: &failure,
-		Warmup: warmup, Duration: b.o.SampleTime, Interval: time.Hour,
+		Warmup: min(warmup, b.o.SampleTime), Duration: b.o.SampleTime, Interval: time.Hour,
 		OnSteady: set(&from), OnEnd: set(&to),
 	}
 	stats, err := wire.Run(ctx, load)

@@ -46,13 +46,18 @@ func serveLocal(j job, lines *bufio.Scanner, out *reporter) error {
 	if !lines.Scan() {
 		return nil
 	}
-	before, began := processCPU(), time.Now()
-	latencies, err := run(began.Add(time.Duration(j.RunNs)))
-	if err != nil {
-		return err
-	}
-	o := &outcome{CPUNs: processCPU() - before, WallNs: int64(time.Since(began)), Units: int64(len(latencies)), LatencyNs: latencies}
-	out.send(report{Outcome: o})
+	go func() {
+		before, began := processCPU(), time.Now()
+		latencies, err := run(began.Add(time.Duration(j.RunNs)))
+		if err != nil {
+			out.failed(err)
+			return
+		}
+		out.send(report{Outcome: &outcome{
+			CPUNs: processCPU() - before, WallNs: int64(time.Since(began)), Units: int64(len(latencies)), LatencyNs: latencies,
+		}})
+	}()
+	// The process ends with its input, whether the run has ended or not.
 	for lines.Scan() {
 	}
 	return nil
