@@ -103,7 +103,7 @@ bench: build ## the short suite beside the machine's floor (4 minutes); report i
 	@bin/millrace bench suite --short --json $(BENCH_OUT)/short.json --html $(BENCH_OUT)/short.html
 
 .PHONY: bench-suite
-bench-suite: build ## the full suite with growth curves (an hour, 40 GB of disk)
+bench-suite: build ## the full suite with growth curves (half an hour, 40 GB of disk)
 	@mkdir -p $(BENCH_OUT)
 	@bin/millrace bench suite --json $(BENCH_OUT)/suite.json --html $(BENCH_OUT)/suite.html
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -172,7 +173,7 @@ func (o *options) measure(cmd *cobra.Command, names []string) error {
 	c := &comparison{
 		a: o.side(o.a, props), b: o.side(o.b, props), pairs: o.pairs, warmup: o.warmup, duration: o.duration, congestion: o.congestion,
 		tell: tell, drive: drive.Run,
-		file: &result.File{Command: suite.CommandLine(), Version: suite.Version(), Started: time.Now(), Machine: observe.Machine(o.tempDir)},
+		file: &result.File{Command: result.CommandLine(os.Args), Version: result.Version(), Started: time.Now(), Machine: observe.Machine(o.tempDir)},
 		save: (&report.Outputs{JSON: o.outputs.JSON}).Save,
 	}
 	ended := c.run(cmd.Context(), scenarios)

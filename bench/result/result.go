@@ -205,8 +205,8 @@ type Goal struct {
 	Measured   float64 `json:"measured"`        // median of the rounds
 	Floor      string  `json:"floor,omitempty"` // name of the Floor; empty: Limit is of Measured itself
 	FloorValue float64 `json:"floorValue,omitempty"`
-	Ratio      float64 `json:"ratio,omitempty"`   // Measured against FloorValue, median of the rounds
-	Low        float64 `json:"low,omitempty"`     // and the range over the rounds
+	Ratio      float64 `json:"ratio,omitempty"`   // Measured against FloorValue, median of the rounds; 0: no floor
+	Low        float64 `json:"low,omitempty"`     // and its range over the rounds
 	High       float64 `json:"high,omitempty"`    //
 	Limit      float64 `json:"limit"`             // of Ratio when there is a floor, else of Measured
 	AtLeast    bool    `json:"atLeast,omitempty"` // the limit is a lower one

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -146,7 +144,7 @@ func (o *options) selected() ([]Scenario, error) {
 	return out, nil
 }
 
-// check refuses what makes no sense together.
+// validate refuses what makes no sense together.
 func (o *options) validate(selected []Scenario) error {
 	switch {
 	case o.rounds < 0 || o.rounds > 1000:
@@ -165,10 +163,11 @@ func (o *options) validate(selected []Scenario) error {
 			return cli.Usagef("--override %q: must be KEY=VALUE", kv)
 		}
 	}
-	if o.bootstrap != "" {
-		return o.flame.Check()
+	asked := *o.flame
+	if o.bootstrap == "" && asked.Enabled() {
+		asked.Admin = "that of the broker that is started"
 	}
-	return nil
+	return asked.Check()
 }
 
 func (o *options) measure(cmd *cobra.Command) (err error) {
@@ -191,7 +190,7 @@ func (o *options) measure(cmd *cobra.Command) (err error) {
 	tell := progress.New(cmd.ErrOrStderr(), o.quiet)
 	defer tell.Close()
 	s.rig, s.tell = m, tell
-	s.file = &result.File{Command: CommandLine(), Version: Version(), Started: time.Now(), Machine: observe.Machine(o.tempDir)}
+	s.file = &result.File{Command: result.CommandLine(os.Args), Version: result.Version(), Started: time.Now(), Machine: observe.Machine(o.tempDir)}
 	s.save = func(f *result.File) error { return (&report.Outputs{JSON: o.outputs.JSON}).Save(f) }
 	ended := s.run(cmd.Context(), scenarios)
 	tell.Close()
@@ -283,37 +282,6 @@ func verdict(f *result.File) error {
 		return nil
 	}
 	return &cli.ExitError{Code: 1, Message: strings.Join(wrong, "\n")}
-}
-
-// CommandLine is how this process was called, for results: programs by their last name, so
-// that no folder of this machine gets into them.
-func CommandLine() string {
-	words := append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...)
-	for i, w := range words {
-		if strings.ContainsAny(w, " \t^$*|()'\"") {
-			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(words, " ")
-}
-
-// Version is that of this program, as its build knows it: the commit, marked when there were
-// changes that were not committed.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	version, dirty := info.Main.Version, ""
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision" && len(s.Value) >= 12:
-			version = s.Value[:12]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = "+changes"
-		}
-	}
-	return version + dirty
 }
 
 var _ rig = (*Machine)(nil)

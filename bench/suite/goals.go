@@ -98,18 +98,18 @@ func (g goal) of(o outcome) result.Goal {
 		return r
 	}
 	r.Measured = Median(values)
-	judgedBy := values
-	if g.floor {
-		ratios, floors := o.ratios(m)
-		if len(ratios) == 0 {
-			r.Unknown = "its floor was not measured"
-			return r
-		}
-		r.Floor, r.FloorValue, r.Ratio = o.floorName(), Median(floors), Median(ratios)
-		judgedBy = ratios
+	if !g.floor {
+		r.Met = g.met(r.Measured)
+		return r
 	}
-	r.Low, r.High = slices.Min(judgedBy), slices.Max(judgedBy)
-	r.Met = g.met(Median(judgedBy))
+	ratios, floors := o.ratios(m)
+	if len(ratios) == 0 {
+		r.Unknown = "its floor was not measured"
+		return r
+	}
+	r.Floor, r.FloorValue, r.Ratio = o.floorName(), Median(floors), Median(ratios)
+	r.Low, r.High = slices.Min(ratios), slices.Max(ratios)
+	r.Met = g.met(r.Ratio)
 	return r
 }
 
@@ -135,10 +135,7 @@ func (g goal) worst(done []outcome) result.Goal {
 		if !found || (v > r.Measured) != g.atLeast {
 			r.Measured, r.Run = v, o.scenario.Name
 		}
-		if !found {
-			r.Low, r.High = v, v
-		}
-		r.Low, r.High, found = min(r.Low, v), max(r.High, v), true
+		found = true
 	}
 	if !found {
 		r.Unknown = "no run has it: the broker's process (and for allocations its admin port) must be seen"

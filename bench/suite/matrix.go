@@ -61,7 +61,7 @@ func produceMatrix() []Scenario {
 		for _, partitions := range []int{1, 6, 100, 1000} {
 			s := Scenario{
 				Name: produceName(recordBytes, partitions, 1, 64*kib), Group: "produce",
-				Title: fmt.Sprintf("%s records in batches of 64 KiB to %d partitions", size(recordBytes), partitions),
+				Title: fmt.Sprintf("%s records in batches of 64KiB to %s", size(recordBytes), count(partitions, "partition")),
 				Load:  produce(recordBytes, partitions, 1),
 				Floor: limits.Spec{Kind: limits.Append, SizeBytes: 64 * kib, Connections: 1, Depth: 5}, Per: PerGB,
 				Short: recordBytes == kib || partitions == 1,
@@ -112,7 +112,7 @@ func smallMatrix() []Scenario {
 		load.BatchBytes, load.Connections, load.Depth = kib, c.connections, c.depth
 		out = append(out, Scenario{
 			Name: fmt.Sprintf("%s %dx%d", produceName(kib, 6, 1, kib), c.connections, c.depth), Group: "small requests",
-			Title: fmt.Sprintf("one record of 1KiB a request, %d connections with %d requests in flight each", c.connections, c.depth),
+			Title: fmt.Sprintf("one record of 1KiB a request, %s with %s in flight each", count(c.connections, "connection"), count(c.depth, "request")),
 			Load:  load, Floor: limits.Spec{Kind: limits.Append, SizeBytes: kib, Connections: c.connections, Depth: c.depth}, Per: PerRequest, Short: c.short,
 		})
 	}
@@ -216,7 +216,7 @@ func togetherMatrix() []Scenario {
 		load.FetchBytes, load.FetchPartitionBytes, load.MinBytes, load.MaxWaitMs, load.FetchMode = mib, mib, 1, 500, drive.Tail
 		out = append(out, Scenario{
 			Name: fmt.Sprintf("produce and consume 1KiB p%d", partitions), Group: "together",
-			Title: fmt.Sprintf("one producer and one consumer at the end of %d partitions, as fast as they go", partitions),
+			Title: fmt.Sprintf("one producer and one consumer at the end of %s, as fast as they go", count(partitions, "partition")),
 			Load:  load, Short: partitions == 6,
 		})
 	}

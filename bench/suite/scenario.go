@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/bench/drive"
 	"github.com/millrace/millrace/bench/limits"
+	"github.com/millrace/millrace/bench/result"
 	"github.com/millrace/millrace/tools/cli"
 )
 
@@ -99,4 +100,12 @@ func size(bytes int) string {
 		return fmt.Sprintf("%dKiB", bytes/kib)
 	}
 	return fmt.Sprintf("%dB", bytes)
+}
+
+// count writes "1 partition", "10,000 partitions".
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return result.Rate(float64(n)) + " " + what
 }

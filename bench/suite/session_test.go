@@ -207,7 +207,7 @@ func TestWorstOfAllRuns(t *testing.T) {
 	}
 	g := goal{metric: MetricRSS, limit: 60}
 	got := g.worst([]outcome{run("a", 10*mib), run("b", 70*mib), run("c", 20*mib)})
-	if got.Met || got.Run != "b" || got.Measured != 70 || got.Low != 10 || got.High != 70 {
+	if got.Met || got.Run != "b" || got.Measured != 70 {
 		t.Errorf("%+v", got)
 	}
 	// No allocation at all is a figure, and a good one.
