@@ -2,6 +2,8 @@ package report
 
 import (
 	"math"
+	"slices"
+	"strconv"
 
 	"github.com/millrace/millrace/bench/result"
 )
@@ -12,22 +14,26 @@ import (
 // barGroup is the broker's CPU of the runs of a group, on one scale.
 type barGroup struct {
 	Title string
+	Words string // what the names of all its runs have in common
 	Bars  []bar
 	Ticks []tick
 }
 
+func (g barGroup) hasFloor() bool {
+	return slices.ContainsFunc(g.Bars, func(b bar) bool { return b.Floor > 0 })
+}
+
 // bar is one run: all lengths in percent of the track.
 type bar struct {
-	Name          string
-	Value         string  // "0.31 s/GB"
-	Length        float64 // of the broker
-	Floor         float64 // where the floor is; 0: none
-	FloorText     string
-	Goal          float64 // where the goal's limit is; 0: none
-	Ratio         string
-	Class         string
-	Limit         string // "≤ 1.30x"
-	LengthOverAll bool   // longer than the track
+	Name      string
+	Value     string  // "0.31 s/GB"
+	Length    float64 // of the broker
+	Floor     float64 // where the floor is; 0: none
+	FloorText string
+	Goal      float64 // where the goal's limit is; 0: none
+	Ratio     string
+	Class     string
+	Limit     string // "≤ 1.30x"
 }
 
 // tick is a number on a scale, in percent.
@@ -52,11 +58,17 @@ func barGroups(f *result.File) []barGroup {
 			continue
 		}
 		end := niceEnd(top)
-		for _, r := range runs {
+		names := make([]string, len(runs))
+		for i, r := range runs {
 			bg.Bars = append(bg.Bars, barOf(f, r, end))
+			names[i] = r.Name
+		}
+		names, bg.Words = shorten(names, g.Name)
+		for i := range bg.Bars {
+			bg.Bars[i].Name = names[i]
 		}
 		for i := range 5 {
-			bg.Ticks = append(bg.Ticks, tick{float64(i) * 25, result.Significant(end * float64(i) / 4)})
+			bg.Ticks = append(bg.Ticks, tick{float64(i) * 25, plain(end * float64(i) / 4)})
 		}
 		out = append(out, bg)
 	}
@@ -120,7 +132,7 @@ func gauges(f *result.File) []gauge {
 		}
 		value := g.Measured
 		x.Measured, x.Detail = result.Significant(g.Measured), g.Metric
-		if g.Floor != "" || g.FloorValue != 0 {
+		if judgedByRatio(g) {
 			value, x.Measured = g.Ratio, ratioText(g.Ratio)
 			x.Detail = result.Significant(g.Measured) + " against " + result.Significant(g.FloorValue) + ", " + g.Metric
 		}
@@ -164,7 +176,7 @@ func duels(f *result.File) []duel {
 			}
 		}
 	}
-	reach = min(reach*1.1, 20)
+	reach = min(reach*1.1, 150)
 	place := func(r float64) float64 {
 		if r <= 0 {
 			return 0
@@ -196,13 +208,26 @@ func duels(f *result.File) []duel {
 	return out
 }
 
+// duelTicks are round ratios with room between them, 1x in the middle.
 func duelTicks(reach float64, place func(float64) float64) []tick {
-	var out []tick
-	for _, r := range []float64{0.1, 0.25, 0.5, 0.8, 1, 1.25, 2, 4, 10} {
-		// Those next to 1 give way when the track reaches far.
-		if r >= 1/reach && r <= reach && (reach < 2.5 || r <= 0.5 || r >= 2 || r == 1) {
-			out = append(out, tick{place(r), result.Significant(r) + "x"})
+	const room = 13.0 // percent of the narrowest track that a label takes
+	out, last := []tick{{place(1), "1x"}}, place(1)
+	for _, r := range []float64{1.1, 1.25, 1.5, 2, 3, 5, 10, 30, 100} {
+		if at := place(r); r <= reach && at-last >= room && at <= 97 {
+			last = at
+			out = append(out, tick{at, plain(r) + "x"}, tick{place(1 / r), inverse(r)})
 		}
 	}
 	return out
 }
+
+// inverse writes 1/r in as little room as there is for it: "0.5x", "1/30".
+func inverse(r float64) string {
+	if r >= 3 {
+		return "1/" + plain(r)
+	}
+	return plain(1/r) + "x"
+}
+
+// plain writes a round number without zeros at its end.
+func plain(v float64) string { return strconv.FormatFloat(v, 'g', 3, 64) }

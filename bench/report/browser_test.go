@@ -97,7 +97,7 @@ func TestBrowserDrawsThePage(t *testing.T) {
 					t.Errorf("%s: errors %q, requests %q", at, c.Errors, c.foreign())
 				}
 				if kept {
-					c.picture(filepath.Join(dir, fmt.Sprintf("%s-%d-%v.png", name, width, map[bool]string{false: "light", true: "dark"}[dark])))
+					c.pictures(filepath.Join(dir, fmt.Sprintf("%s-%d-%s", name, width, map[bool]string{false: "light", true: "dark"}[dark])), width)
 				}
 			}
 		}

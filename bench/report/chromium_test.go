@@ -223,17 +223,26 @@ func (c *chromium) move(selector string) {
 	}
 }
 
-// picture writes the whole page as a PNG to path.
-func (c *chromium) picture(path string) {
+// pictureHeight is how much of a page one picture holds: more, and viewers scale it down
+// until nothing can be read.
+const pictureHeight = 1800
+
+// pictures writes the whole page as PNGs, path-0.png, path-1.png and so on from its top.
+func (c *chromium) pictures(path string, width int) {
 	c.t.Helper()
-	var answer struct{ Data string }
-	c.call(&answer, "Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true})
-	b, err := base64.StdEncoding.DecodeString(answer.Data)
-	if err == nil {
-		err = os.WriteFile(path, b, 0o644)
-	}
-	if err != nil {
-		c.t.Fatal(err)
+	var height int
+	c.eval(&height, "document.documentElement.scrollHeight")
+	for i := range (height + pictureHeight - 1) / pictureHeight {
+		clip := map[string]any{"x": 0, "y": i * pictureHeight, "width": width, "height": min(pictureHeight, height-i*pictureHeight), "scale": 1}
+		var answer struct{ Data string }
+		c.call(&answer, "Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true, "clip": clip})
+		b, err := base64.StdEncoding.DecodeString(answer.Data)
+		if err == nil {
+			err = os.WriteFile(fmt.Sprintf("%s-%d.png", path, i), b, 0o644)
+		}
+		if err != nil {
+			c.t.Fatal(err)
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ type page struct {
 	Summary  summary
 	Gauges   []gauge
 	Bars     []barGroup
+	Floors   bool // some of the bars have a floor
 	Duels    []duel
 	Plots    plots
 	Curves   []curveCard
@@ -38,8 +39,8 @@ type section struct{ ID, Title string }
 
 // curveCard is a curve as the page shows it beside its plot.
 type curveCard struct {
-	Name, YLabel, Note   string
-	Step, Verdict, Class string
+	Name, YLabel, Note string
+	Verdict, Class     string // "met" or "missed"; empty: no goal is about it
 }
 
 // writePage renders the page.
@@ -52,6 +53,9 @@ func writePage(w io.Writer, f *result.File) error {
 		File: f, Title: "Millrace bench: " + headTitle(f), When: when(f), Summary: summarise(f),
 		Gauges: gauges(f), Bars: barGroups(f), Duels: duels(f), Plots: plotsOf(f), Curves: curveCards(f),
 		Tables: tables(f), Facts: append(fileFacts(f), machineFacts(f.Machine)...),
+	}
+	for _, g := range p.Bars {
+		p.Floors = p.Floors || g.hasFloor()
 	}
 	p.Sections = p.sections()
 	if err := p.inline(); err != nil {
@@ -86,8 +90,8 @@ func (p *page) sections() []section {
 	}{
 		{section{"summary", "Summary"}, true},
 		{section{"verdicts", "Goals"}, len(p.Gauges) > 0},
-		{section{"cpu", "CPU"}, len(p.Bars) > 0},
 		{section{"compare", "A against B"}, len(p.Duels) > 0},
+		{section{"cpu", "CPU"}, len(p.Bars) > 0},
 		{section{"plots", "Plots"}, len(p.Plots.Groups) > 0},
 		{section{"growth", "Growth"}, len(p.Curves) > 0},
 		{section{"tables", "Figures"}, len(p.Tables) > 0},
@@ -133,16 +137,15 @@ func when(f *result.File) string {
 	return line
 }
 
+// curveCards sets beside each curve the verdict of the goal that judges it.
 func curveCards(f *result.File) []curveCard {
 	var out []curveCard
 	for _, c := range f.Curves {
 		card := curveCard{Name: c.Name, YLabel: c.YLabel, Note: c.Note}
-		if s, ok := steepestStep(c); ok {
-			card.Verdict, card.Class = "no step worse than linear", "met"
-			if s.WorseThanX {
-				card.Verdict, card.Class = "worse than linear", "missed"
+		for _, g := range f.Goals {
+			if g.Run == c.Name && g.Unknown == "" {
+				card.Verdict, card.Class = verdictCell(g).Text, verdictCell(g).Class
 			}
-			card.Step = fmt.Sprintf("Steepest step: %s for %s as much, from %s to %s.", ratioText(s.ByY), ratioText(s.ByX), result.Rate(s.From), result.Rate(s.To))
 		}
 		out = append(out, card)
 	}

@@ -18,6 +18,7 @@ type plots struct {
 type plotGroup struct {
 	ID    string    `json:"id"`
 	Title string    `json:"title"`
+	Words string    `json:"words,omitempty"` // what the names of all its runs have in common
 	Runs  []plotRun `json:"runs"`
 }
 
@@ -61,6 +62,14 @@ func plotsOf(f *result.File) plots {
 			if pr, any := plotOf(r); any {
 				pg.Runs = append(pg.Runs, pr)
 			}
+		}
+		names := make([]string, len(pg.Runs))
+		for i, r := range pg.Runs {
+			names[i] = r.Name
+		}
+		names, pg.Words = shorten(names, g.Name)
+		for i := range pg.Runs {
+			pg.Runs[i].Name = names[i]
 		}
 		if len(pg.Runs) > 0 {
 			p.Groups = append(p.Groups, pg)
@@ -149,7 +158,11 @@ func plotOf(r result.Run) (p plotRun, any bool) {
 }
 
 // stepsPerNine is how many places a percentile curve has between 90 % and 99 %, and so on.
-const stepsPerNine = 20
+// The curve begins at p20: what the fastest few reach says little and would stretch the axis.
+const (
+	stepsPerNine = 20
+	firstStep    = 2
+)
 
 // percentiles returns a curve: nines of the percentile, and milliseconds. It comes from the
 // whole histogram, or from the few percentiles that stand beside it when there is none.
@@ -171,7 +184,7 @@ func percentiles(l *result.Latency) (x, y []float64) {
 		add(top, l.MaxMs)
 		return x, y
 	}
-	for i := 0; float64(i)/stepsPerNine < top; i++ {
+	for i := firstStep; float64(i)/stepsPerNine < top; i++ {
 		nines := float64(i) / stepsPerNine
 		add(nines, float64(h.Percentile(100*(1-math.Pow(10, -nines))))/1e6)
 	}

@@ -80,6 +80,8 @@ func headline(f *result.File) (words, class string) {
 		}
 		p := f.Pairs[0]
 		return fmt.Sprintf("%s (B) against %s (A): better in %d of %s, worse in %d, no clear difference in %d.", p.BName, p.AName, b, count(len(f.Pairs), "figure"), w, u), class
+	case len(f.Runs) == 1:
+		return oneRun(f.Runs[0])
 	case len(f.Runs) > 0:
 		return fmt.Sprintf("%s measured.", count(len(f.Runs), "run")), "unknown"
 	case len(f.Floors) > 0:
@@ -87,6 +89,18 @@ func headline(f *result.File) (words, class string) {
 	default:
 		return "Nothing was measured.", "missed"
 	}
+}
+
+// oneRun is the headline of a report about nothing else.
+func oneRun(r result.Run) (words, class string) {
+	if r.Error != "" {
+		return r.Name + " failed.", "missed"
+	}
+	words = fmt.Sprintf("%s: %s records/s, %s MB/s", r.Name, result.Rate(r.RecordsPerS), result.Rate(r.MBPerS))
+	if r.Latency != nil {
+		words += ", p99 " + result.Milliseconds(r.Latency.P99Ms)
+	}
+	return words, "unknown"
 }
 
 func outcomes(pairs []result.Pairing) (b, w, u int) {
@@ -156,7 +170,7 @@ func floorTile(f *result.File) (tile, bool) {
 	if len(ratios)%2 == 0 {
 		middle = (middle + ratios[len(ratios)/2-1]) / 2
 	}
-	t := tile{Label: "Broker CPU against the floor", Value: fixed(middle, 2), Unit: "x", Detail: "1.00x is bare system calls"}
+	t := tile{Label: "CPU against the floor", Value: fixed(middle, 2), Unit: "x", Detail: "1.00x is bare system calls"}
 	if len(ratios) > 1 {
 		t.Detail = fmt.Sprintf("median of %s, %s to %s", count(len(ratios), "run"), ratioText(ratios[0]), ratioText(ratios[len(ratios)-1]))
 	}
@@ -190,7 +204,7 @@ func latencyTile(f *result.File) (tile, bool) {
 	}
 	value, unit, _ := strings.Cut(result.Milliseconds(calm.Latency.P99Ms), " ")
 	return tile{
-		Label: fmt.Sprintf("Latency p99 at %s records/s", result.Rate(calm.TargetRate)), Value: value, Unit: unit,
+		Label: fmt.Sprintf("p99 at %s records/s", result.Rate(calm.TargetRate)), Value: value, Unit: unit,
 		Detail: fmt.Sprintf("p50 %s, p99.9 %s", result.Milliseconds(calm.Latency.P50Ms), result.Milliseconds(calm.Latency.P999Ms)),
 	}, true
 }
@@ -205,7 +219,7 @@ func memoryTile(f *result.File) (tile, bool) {
 	if highest == 0 {
 		return tile{}, false
 	}
-	return tile{Label: "Broker memory, highest", Value: mebibytes(float64(highest)), Unit: "MiB", Detail: "of its own; up to " + bytesText(file) + " of page cache mapped"}, true
+	return tile{Label: "Broker memory", Value: mebibytes(float64(highest)), Unit: "MiB", Detail: "at most, of its own; page cache mapped up to " + bytesText(file)}, true
 }
 
 func runsTile(f *result.File) (tile, bool) {
@@ -249,7 +263,7 @@ func failures(f *result.File) []finding {
 	}
 	for _, g := range f.Goals {
 		if g.Unknown == "" && !g.Met {
-			out = append(out, finding{"missed", g.Title + ": " + measuredText(g) + ", wanted " + limitText(g) + "."})
+			out = append(out, finding{"missed", missedText(g)})
 		}
 	}
 	for _, r := range f.Runs {
@@ -262,17 +276,22 @@ func failures(f *result.File) []finding {
 			out = append(out, finding{"missed", fmt.Sprintf("%s, %s: B is worse, %s of A (%s to %s).", p.Scenario, p.Metric, ratioText(p.Ratio), ratioText(p.Low), ratioText(p.High))})
 		}
 	}
-	for _, c := range f.Curves {
-		if s, ok := steepestStep(c); ok && s.WorseThanX {
-			out = append(out, finding{"missed", fmt.Sprintf("%s grows faster than %s: %s from %s to %s.", c.Name, c.XLabel, ratioText(s.ByY), result.Rate(s.From), result.Rate(s.To))})
-		}
-	}
 	return out
+}
+
+// missedText says what a goal wanted and got; a title may lean on the one before it ("the
+// same"), so that the run is named where the title does not.
+func missedText(g result.Goal) string {
+	title := g.Title
+	if g.Run != "" {
+		title += " [" + g.Run + "]"
+	}
+	return title + ": " + measuredText(g) + ", wanted " + limitText(g) + "."
 }
 
 // measuredText is what came of a goal: "1.42x the floor", "0.31 p50 ms".
 func measuredText(g result.Goal) string {
-	if g.Floor != "" || g.FloorValue != 0 {
+	if judgedByRatio(g) {
 		return ratioText(g.Ratio) + " the floor"
 	}
 	return result.Significant(g.Measured) + " (" + g.Metric + ")"

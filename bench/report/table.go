@@ -21,6 +21,7 @@ type column struct {
 	Name, Unit string
 	Help       string // the long form of Name
 	Numeric    bool   // set flush right, sorted by value
+	Wide       bool   // holds sentences
 }
 
 // row is one line; Kind dims a run that failed.
@@ -42,6 +43,9 @@ type field[T any] struct {
 	of func(T) cell
 }
 
+// wideText is how many bytes of text make a column one of sentences.
+const wideText = 60
+
 // tableOf makes a table of items; columns without anything in them are left out.
 func tableOf[T any](id, title, note string, fields []field[T], items []T) table {
 	t := table{ID: id, Title: title, Note: note}
@@ -52,6 +56,7 @@ func tableOf[T any](id, title, note string, fields []field[T], items []T) table 
 		for j, f := range fields {
 			cells[i][j] = f.of(item)
 			used[j] = used[j] || cells[i][j].Text != ""
+			fields[j].Wide = fields[j].Wide || len(cells[i][j].Text) > wideText
 		}
 	}
 	for j, f := range fields {

@@ -47,8 +47,8 @@ func goalTable(f *result.File) table {
 		text("of", func(g goal) string { return g.Metric }),
 		figure("floor", "", "what bare system calls need for the same", result.Significant, func(g goal) float64 { return g.FloorValue }),
 		figure("ratio", "", "measured against the floor", ratioText, func(g goal) float64 { return g.Ratio }),
-		figure("lowest", "", "lowest ratio of the rounds", ratioText, func(g goal) float64 { return g.Low }),
-		figure("highest", "", "highest ratio of the rounds", ratioText, func(g goal) float64 { return g.High }),
+		{column{Name: "lowest", Help: "of the rounds", Numeric: true}, func(g goal) cell { return rangeCell(g, g.Low) }},
+		{column{Name: "highest", Help: "of the rounds", Numeric: true}, func(g goal) cell { return rangeCell(g, g.High) }},
 		{column{Name: "limit", Numeric: true}, func(g goal) cell { return cell{Text: limitText(g), Sort: g.Limit} }},
 		text("run", func(g goal) string { return g.Run }),
 		text("floor's name", func(g goal) string { return g.Floor }),
@@ -66,13 +66,28 @@ func verdictCell(g result.Goal) cell {
 	}
 }
 
+// judgedByRatio says whether the limit of g is one of its ratio to a floor.
+func judgedByRatio(g result.Goal) bool { return g.Floor != "" || g.FloorValue != 0 }
+
+// rangeCell is an end of the range over the rounds, in the unit of the limit.
+func rangeCell(g result.Goal, v float64) cell {
+	switch {
+	case g.Low == 0 && g.High == 0:
+		return cell{Sort: math.NaN()}
+	case judgedByRatio(g):
+		return cell{Text: ratioText(v), Sort: v}
+	default:
+		return cell{Text: result.Significant(v), Sort: v}
+	}
+}
+
 // limitText is "≤ 1.30x" or "≥ 150,000".
 func limitText(g result.Goal) string {
 	sign := "≤ "
 	if g.AtLeast {
 		sign = "≥ "
 	}
-	if g.Floor != "" || g.FloorValue != 0 {
+	if judgedByRatio(g) {
 		return sign + ratioText(g.Limit)
 	}
 	return sign + result.Significant(g.Limit)
@@ -86,7 +101,6 @@ func costTable(f *result.File) table {
 		"MB and GB are 10^6 and 10^9 bytes of records before compression. CPU is user and system time of the broker's process; the floor is what bare system calls need for the same work.",
 		[]field[run]{
 			text("run", func(r run) string { return r.Name }),
-			text("client", func(r run) string { return r.Client }),
 			figure("records/s", "", "", rate, func(r run) float64 { return r.RecordsPerS }),
 			figure("asked", "records/s", "the rate that was asked for", rate, func(r run) float64 { return r.TargetRate }),
 			figure("MB/s", "", "", rate, func(r run) float64 { return r.MBPerS }),
@@ -99,6 +113,7 @@ func costTable(f *result.File) table {
 			figure("broker", "cores", "CPU seconds per second of the broker", result.Significant, broker(func(c *result.Cost) float64 { return c.Cores })),
 			figure("generator", "cores", "CPU seconds per second of the load generator", result.Significant, costOf(generatorCost, func(c *result.Cost) float64 { return c.Cores })),
 			figure("generator", "busy", "CPU time of the sending threads by their wall time: near 100 % the generator is the bottleneck", percent, func(r run) float64 { return r.GeneratorBusy }),
+			text("client", func(r run) string { return r.Client }),
 			text("meanwhile", otherWay),
 			figure("records", "", "", rate, func(r run) float64 { return float64(r.Records) }),
 			figure("steady", "s", "length of the steady phase", seconds, func(r run) float64 { return r.SteadyS }),

@@ -89,33 +89,6 @@ func curveTable(f *result.File) table {
 	}, points)
 }
 
-// steepest is the step of a curve whose value grows most against its parameter.
-type steepest struct {
-	From, To   float64 // of the parameter
-	ByX, ByY   float64 // how many times the parameter and the value grow
-	WorseThanX bool    // the value grows faster than the parameter: worse than linear
-}
-
-// linearSlack is what a step may be off by and still count as linear: noise of one sample.
-const linearSlack = 1.1
-
-// steepestStep finds it; ok is false for a curve without a step.
-func steepestStep(c result.Curve) (s steepest, ok bool) {
-	best := 0.0
-	for i := 1; i < min(len(c.X), len(c.Y)); i++ {
-		x0, x1, y0, y1 := c.X[i-1], c.X[i], c.Y[i-1], c.Y[i]
-		if x0 <= 0 || x1 <= x0 || y0 <= 0 {
-			continue
-		}
-		byX, byY := x1/x0, y1/y0
-		if r := byY / byX; !ok || r > best {
-			best, ok = r, true
-			s = steepest{x0, x1, byX, byY, byY > byX*linearSlack}
-		}
-	}
-	return s, ok
-}
-
 // setupTable has the parameters of each run, one column for each that any run has.
 func setupTable(f *result.File) table {
 	type run = result.Run

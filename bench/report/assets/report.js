@@ -47,6 +47,8 @@
       labelSize: 20, grid: { stroke: () => colour("--grid"), width: 1 }, ticks: { stroke: () => colour("--line"), size: 5 },
     }, more);
   }
+  // below is an axis at the foot of a plot, its label close to its numbers.
+  const below = (more) => axis(Object.assign({ size: 30, labelSize: 18 }, more));
   const numbers = (u, values) => values.map((v) => (v === null ? "" : short(v)));
   function sideSize(u, values) {
     const longest = Math.max(2, ...(values || []).map((v) => v.length));
@@ -54,7 +56,9 @@
   }
 
   // A logarithmic axis shows 1, 2 and 5 of each power of ten when there are few powers.
+  const byPowers = { filter: logarithmic, grid: { stroke: () => colour("--grid"), width: 1, filter: logarithmic }, ticks: { stroke: () => colour("--line"), size: 5, filter: logarithmic } };
   function logarithmic(u, values) {
+    if (values.length === 0) return values;
     const powers = Math.log10(values[values.length - 1] / values[0]);
     const shown = powers > 2.2 ? [1] : powers > 1.2 ? [1, 3] : [1, 2, 3, 5, 7];
     return values.map((v) => {
@@ -158,7 +162,7 @@
     const warm = Math.max(0, ...runs.map((r) => r.warmup || 0));
     const u = chart(box, {
       scales: { x: { time: false }, y: { range: fromZero } },
-      axes: [axis({ label: "seconds since the run began", values: numbers }), axis({ values: numbers, size: sideSize })],
+      axes: [below({ label: "seconds since the run began", values: numbers }), axis({ values: numbers, size: sideSize })],
       series: [{}].concat(runs.map((r, i) => line(r.name, i, "", { points: { show: few, size: 6 } }))),
       hooks: { drawClear: [(u) => shade(u, warm)] },
     }, table(there[0].key), (x) => digits(x) + " s");
@@ -213,15 +217,18 @@
     }));
     if (lines.length === 0) { figure.remove(); return null; }
     const most = Math.max(...lines.map(({ l }) => l.x[l.x.length - 1] || 0));
+    const used = Object.keys(kinds).filter((k) => lines.some(({ l }) => l.kind === k));
+    const dashed = used.length > 1;
     const u = chart(figure.querySelector(".plot"), {
       scales: { x: { time: false, range: (u, min, max) => [min, max] }, y: { distr: 3, range: around } },
       axes: [
-        axis({ label: "percentile", splits: () => places.map((p) => p[0]).filter((x) => x <= most), values: (u, at) => at.map((x) => places.find((p) => p[0] === x)[1]), space: 20 }),
-        axis({ values: numbers, filter: logarithmic, size: sideSize }),
+        below({ label: "percentile", splits: () => places.map((p) => p[0]).filter((x) => x <= most), values: (u, at) => at.map((x) => places.find((p) => p[0] === x)[1]), space: 20 }),
+        axis(Object.assign({ values: numbers, size: sideSize }, byPowers)),
       ],
-      series: [{}].concat(lines.map(({ r, i, l }) => line(r.name + (lines.length > runs.length ? ", " + kinds[l.kind] : ""), i, l.kind))),
+      series: [{}].concat(lines.map(({ r, i, l }) => line(r.name + (dashed ? ", " + kinds[l.kind] : ""), i, dashed ? l.kind : ""))),
     }, uPlot.join(lines.map(({ l }) => [l.x, l.y])), (x) => percentile(x) + ", ms");
-    u.kinds = Object.keys(kinds).filter((k) => lines.some(({ l }) => l.kind === k));
+    u.kinds = dashed ? used : [];
+    if (!dashed) figure.querySelector("figcaption").append(Object.assign(document.createElement("small"), { textContent: kinds[used[0]] }));
     return u;
   }
 
@@ -282,7 +289,7 @@
     chart(card.querySelector(".plot"), {
       scales: { x: logX ? { time: false, distr: 3, range: around } : { time: false }, y: logY ? { distr: 3, range: around } : { range: fromZero } },
       axes: [
-        axis(logX ? { label: c.xLabel, values: numbers, splits: () => c.x } : { label: c.xLabel, values: numbers }),
+        below(logX ? { label: c.xLabel, values: numbers, splits: () => c.x } : { label: c.xLabel, values: numbers }),
         axis(logY ? { values: numbers, filter: logarithmic, size: sideSize } : { values: numbers, size: sideSize }),
       ],
       series,
