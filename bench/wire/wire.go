@@ -77,7 +77,7 @@ type Load struct {
 	OnInterval func(result.Point)
 	Interval   time.Duration
 
-	ReplyTimeout  time.Duration // longest silence of a connection with unanswered requests
+	ReplyTimeout  time.Duration // longest wait for a reply, or for a peer that takes nothing
 	MaxReplyBytes int
 }
 
@@ -198,11 +198,12 @@ func (e *SizeError) Error() string {
 	return fmt.Sprintf("a reply's size prefix is %d, limit 0 to %d: the peer does not speak this protocol, or is broken", e.Size, e.Limit)
 }
 
-// SilenceError is a connection with unanswered requests on which nothing moved for long.
+// SilenceError is a request that had no reply, or that the peer did not take, for
+// ReplyTimeout.
 type SilenceError struct{ For time.Duration }
 
 func (e *SilenceError) Error() string {
-	return fmt.Sprintf("nothing was received or could be sent for %v", e.For)
+	return fmt.Sprintf("a request was not answered within %v (ReplyTimeout): the server is stuck, or does not speak this protocol", e.For)
 }
 
 // ErrClosed is under a *ConnError when the peer closed the connection.
@@ -219,4 +220,11 @@ type UnsupportedError struct{ OS string }
 
 func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("the raw load generator needs Linux (epoll, MSG_TRUNC), this is %s: use the franz-go client", e.OS)
+}
+
+// UnaskedError is a reply without a request.
+type UnaskedError struct{ Bytes int }
+
+func (e *UnaskedError) Error() string {
+	return fmt.Sprintf("%d bytes came as a reply to nothing: the peer does not speak this protocol, or the load wants NoReply", e.Bytes)
 }
