@@ -120,8 +120,9 @@ func TestBatchesAreAsLargeAsWholeRecordsAllow(t *testing.T) {
 	}
 }
 
-// A codec finds in a batch what the share of one letter lets it find, and no repetition
-// besides: random letters do not shrink by lz4 at all, and to log2(26)/8 by zstd's entropy coder.
+// A codec finds in a batch what the share of one letter lets it find, and no more: of random
+// letters lz4 finds that some four of them come again within its 64 KiB (8 % at its best), and
+// zstd's entropy coder packs them to log2(26)/8.
 func TestCodecsFindWhatCompressibilitySays(t *testing.T) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1))
 	if err != nil {
@@ -130,11 +131,10 @@ func TestCodecsFindWhatCompressibilitySays(t *testing.T) {
 	defer enc.Close()
 	for _, size := range []string{"100", "1024", "100..2000"} {
 		for _, c := range []struct{ share, lz4Low, lz4High, zstdLow, zstdHigh float64 }{
-			{0, 0.99, 1.01, 0.57, 0.65},
+			{0, 0.90, 1.01, 0.57, 0.65},
 			{0.5, 0.45, 0.58, 0.27, 0.42},
 			{1, 0, 0.08, 0, 0.08},
 		} {
-			// Zero framing: records of keys or offsets would be another matter.
 			s, plain := source(t, Spec{Sizes: size, Compressibility: c.share, Seed: testkit.Seed(t)}), []byte{}
 			for len(plain) < 1<<20 {
 				plain = append(plain, s.Next().Value...)

@@ -5,8 +5,8 @@
 // Invariants:
 //   - The same Spec gives the same records; another Seed gives others of the same kind.
 //   - Next copies and allocates nothing: a value is a window of a pool of letters that is
-//     filled once. The window walks, so that no two records within PoolBytes share content
-//     and a codec finds in a batch what Compressibility says, and nothing else.
+//     filled once. The window walks, so that content comes again after half of PoolBytes at
+//     the earliest, and a codec finds in a batch what Compressibility says, and nothing else.
 //   - Forks share the pool; each belongs to one goroutine.
 //
 // bench/drive, bench/raw, bench/perf and bench/e2e draw from it.
@@ -179,7 +179,8 @@ func (s *Source) Payloads() int { return len(s.values) }
 
 func (s *Source) window(n int) []byte {
 	if s.at+n > len(s.pool) {
-		// Once around: begin somewhere else, so that batches do not repeat.
+		// Once around: begin somewhere else, so that batches do not repeat, but in the half
+		// that was used longer ago.
 		s.at = s.rng.IntN(max(1, len(s.pool)/2-n))
 	}
 	v := s.pool[s.at : s.at+n : s.at+n]

@@ -173,6 +173,33 @@ func TestCompressibilityIsTheShareOfOneLetter(t *testing.T) {
 	}
 }
 
+// Content does not come again within half the pool: 16 letters that did would be no chance
+// (26^16). Positions are sampled by their content, so that both places are.
+func TestContentDoesNotComeAgainSoon(t *testing.T) {
+	s, last, at := source(t, Spec{Sizes: "500..3000", Seed: testkit.Seed(t)}), map[string]int{}, 0
+	again := 0
+	for at < 3*PoolBytes {
+		v := s.Next().Value
+		for i := 0; i+16 <= len(v); i++ {
+			if v[i] != 'Q' || v[i+1]&3 != 0 {
+				continue
+			}
+			text := string(v[i : i+16])
+			if before, ok := last[text]; ok {
+				again++
+				if at+i-before < PoolBytes/2-3000 {
+					t.Fatalf("%q came again after %d bytes, pool of %d", text, at+i-before, PoolBytes)
+				}
+			}
+			last[text] = at + i
+		}
+		at += len(v)
+	}
+	if again == 0 {
+		t.Error("nothing came again in three times the pool: the test does not look")
+	}
+}
+
 func TestRecordsFollowFromTheSeed(t *testing.T) {
 	spec := Spec{Sizes: "10..500", Keys: "zipf:1000", Headers: 2, Seed: testkit.Seed(t)}
 	text := func(s *Source) string {
