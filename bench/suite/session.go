@@ -122,7 +122,7 @@ func (s *session) scenario(ctx context.Context, sc Scenario) outcome {
 			break
 		}
 	}
-	if len(o.floors) > 0 && ctx.Err() == nil {
+	if len(o.floors) > 0 && len(o.rounds) > 0 && ctx.Err() == nil {
 		s.sample(ctx, sc, &o)
 	}
 	if sc.Dataset == "" || o.failed != nil {
