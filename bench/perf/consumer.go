@@ -1,6 +1,7 @@
 package perf
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/millrace/millrace/bench/result"
 	"github.com/millrace/millrace/tools/cli"
 )
 
@@ -136,6 +138,8 @@ func (o *consumerOptions) check(cmd *cobra.Command) error {
 		return cli.Usagef("--client %s: %s or %s", o.client, clientFranz, clientRaw)
 	case o.client == clientRaw && o.group != "":
 		return cli.Usagef("--client raw joins no groups: leave --group out, or use --client %s", clientFranz)
+	case o.client == clientRaw && o.printMetrics:
+		return cli.Usagef("--client raw has no --print-metrics: use --client %s", clientFranz)
 	case given("congestion") && o.client != clientRaw:
 		return cli.Usagef("--congestion needs --client raw")
 	}
@@ -208,28 +212,55 @@ func (o *consumerOptions) run(cmd *cobra.Command) error {
 		metrics.beginSteady()
 		session.steady()
 	}
-	end := readFranz(cmd.Context(), r, cmd.ErrOrStderr(), metrics)
+	run, began, end := o.load(cmd, r, metrics)
+	if !began {
+		return canceled(end)
+	}
+	run.Name = o.name()
+	run.Scenario = map[string]string{
+		"topic": o.topic, "consumers": strconv.Itoa(o.consumers), "fetch size": strconv.Itoa(o.fetchSize), "group": spec.group,
+	}
+	return canceled(session.finish(run, end))
+}
+
+// load reads and prints Kafka's lines; began is false when it did not come to that.
+func (o *consumerOptions) load(cmd *cobra.Command, r *readRun, metrics *clientMetrics) (run result.Run, began bool, end error) {
+	spec, out := r.spec, cmd.OutOrStdout()
+	if spec.client == clientRaw {
+		run, end = readRaw(cmd.Context(), r, cmd.ErrOrStderr())
+		if !r.began() {
+			return run, false, end
+		}
+		var idle *idleError
+		if errors.As(end, &idle) {
+			end = nil
+			fmt.Fprintf(out, tooFew, o.timeoutMs)
+		}
+		r.stats.printTotal(r.endMs)
+		return run, true, end
+	}
+	end = readFranz(cmd.Context(), r, cmd.ErrOrStderr(), metrics)
 	if !r.began() {
-		return end
+		return run, false, end
 	}
-	if short := spec.records > 0 && stats.records < spec.records && end == nil && !r.timeIsUp(); short {
-		fmt.Fprintf(cmd.OutOrStdout(), "WARNING: Exiting before consuming the expected number of messages: timeout (%d ms) exceeded. "+
-			"You can use the --timeout option to increase the timeout.\n", o.timeoutMs)
+	if spec.records > 0 && r.stats.records < spec.records && end == nil && !r.timeIsUp() {
+		fmt.Fprintf(out, tooFew, o.timeoutMs)
 	}
-	stats.printTotal(r.endMs)
+	r.stats.printTotal(r.endMs)
 	if o.printMetrics {
-		metrics.print(cmd.OutOrStdout())
+		metrics.print(out)
 	}
-	run := r.result(o.name(), o.bootstrap)
+	run = r.result(o.bootstrap)
 	run.Requests = metrics.steadyRequests()
 	if run.SteadyS > 0 {
 		run.RequestsPerS = float64(run.Requests) / run.SteadyS
 	}
-	run.Scenario = map[string]string{
-		"topic": o.topic, "consumers": strconv.Itoa(o.consumers), "fetch size": strconv.Itoa(o.fetchSize), "group": spec.group,
-	}
-	return session.finish(run, end)
+	return run, true, end
 }
+
+// tooFew is what Kafka's tool says when records stayed away.
+const tooFew = "WARNING: Exiting before consuming the expected number of messages: timeout (%d ms) exceeded. " +
+	"You can use the --timeout option to increase the timeout.\n"
 
 func (o *consumerOptions) name() string {
 	if o.common.name != "" {

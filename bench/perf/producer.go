@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/millrace/millrace/bench/result"
 	"github.com/millrace/millrace/bench/workload"
 	"github.com/millrace/millrace/tools/cli"
 )
@@ -193,6 +194,10 @@ func (o *producerOptions) check(cmd *cobra.Command) error {
 		return cli.Usagef("--reporting-interval %d: from 1 ms", o.reportEvery)
 	case o.client != clientFranz && o.client != clientRaw:
 		return cli.Usagef("--client %s: %s or %s", o.client, clientFranz, clientRaw)
+	case o.client == clientRaw && (o.printMetrics || o.warmupRecords > 0):
+		return cli.Usagef("--client raw has neither --print-metrics nor --warmup-records (but --warmup): use --client %s", clientFranz)
+	case o.batches < 1 || o.batches > 100_000:
+		return cli.Usagef("--batches %d: from 1 to 100000", o.batches)
 	case given("congestion") && o.client != clientRaw:
 		return cli.Usagef("--congestion needs --client raw")
 	}
@@ -300,28 +305,47 @@ func (o *producerOptions) run(cmd *cobra.Command) error {
 	if o.warmupRecords > 0 {
 		fmt.Fprintf(cmd.OutOrStdout(), "Warmup first %d records. Steady state results will print after the complete test summary.\n", o.warmupRecords)
 	}
-	end := sendFranz(cmd.Context(), r, metrics)
-	if r.total != nil { // it began
-		r.printTotals()
-		if o.printMetrics {
-			metrics.print(cmd.OutOrStdout())
-		}
-		run := r.result(o.name(spec), spec.settings.bootstrap)
-		run.Scenario = o.scenario(spec)
-		run.Requests = metrics.steadyRequests()
-		if run.SteadyS > 0 {
-			run.RequestsPerS = float64(run.Requests) / run.SteadyS
-		}
-		end = session.finish(run, end)
+	run, began, end := o.load(cmd, r, metrics)
+	if !began {
+		return end
 	}
-	if end == nil && r.failed.Load() > 0 {
+	run.Name, run.Scenario = o.name(spec), o.scenario(spec)
+	end = session.finish(run, end)
+	if end == nil && run.Errors > 0 {
 		// Unlike Kafka's tool, whose exit code is 0 then.
-		end = fmt.Errorf("%d of %d records were not written", r.failed.Load(), r.failed.Load()+r.acked.Load())
+		end = fmt.Errorf("%d of %d records were not written", run.Errors, run.Errors+r.acked.Load())
 	}
-	if end != nil && errors.Is(end, context.Canceled) {
+	return canceled(end)
+}
+
+// canceled makes an end by Ctrl-C the one that cmd/millrace knows.
+func canceled(end error) error {
+	if errors.Is(end, context.Canceled) {
 		return context.Canceled
 	}
 	return end
+}
+
+// load makes the load and prints Kafka's lines; began is false when it did not come to that.
+func (o *producerOptions) load(cmd *cobra.Command, r *sendRun, metrics *clientMetrics) (run result.Run, began bool, end error) {
+	if r.spec.client == clientRaw {
+		run, end = sendRaw(cmd.Context(), r)
+		return run, !run.Started.IsZero(), end
+	}
+	end = sendFranz(cmd.Context(), r, metrics)
+	if r.total == nil {
+		return run, false, end
+	}
+	r.printTotals()
+	if o.printMetrics {
+		metrics.print(cmd.OutOrStdout())
+	}
+	run = r.result(r.spec.settings.bootstrap)
+	run.Requests = metrics.steadyRequests()
+	if run.SteadyS > 0 {
+		run.RequestsPerS = float64(run.Requests) / run.SteadyS
+	}
+	return run, true, end
 }
 
 // name of the run in a result file.

@@ -155,9 +155,9 @@ func (r *readRun) tick(stop chan struct{}) {
 }
 
 // result is the steady phase in the form of bench/result.
-func (r *readRun) result(name, target string) result.Run {
+func (r *readRun) result(target string) result.Run {
 	run := result.Run{
-		Name: name, Target: target, Client: r.spec.client, Started: time.UnixMilli(r.wall.ms(r.startNs)),
+		Target: target, Client: r.spec.client, Started: time.UnixMilli(r.wall.ms(r.startNs)),
 		Records: r.records, Bytes: r.bytes, Series: r.series, Note: "Latency is that of fetch requests.",
 	}
 	if r.steadyNs == 0 {
@@ -195,6 +195,7 @@ func readFranz(ctx context.Context, r *readRun, stderr io.Writer, hooks ...kgo.H
 		}
 	}()
 	if err != nil {
+		r.startNs = 0 // it did not begin
 		return err
 	}
 	stop, stopped := make(chan struct{}), make(chan struct{})

@@ -220,12 +220,12 @@ func (r *sendRun) printTotals() {
 }
 
 // result is the steady phase in the form of bench/result.
-func (r *sendRun) result(name, target string) result.Run {
+func (r *sendRun) result(target string) result.Run {
 	r.mu.Lock()
 	begun := r.steadyNs
 	r.mu.Unlock()
 	run := result.Run{
-		Name: name, Target: target, Client: r.spec.client, Started: time.UnixMilli(r.wall.ms(r.startNs)),
+		Target: target, Client: r.spec.client, Started: time.UnixMilli(r.wall.ms(r.startNs)),
 		Records: r.steadyRecs.Load(), Bytes: r.steadyByte.Load(), Errors: r.failed.Load(), TargetRate: r.spec.rate, Series: r.series,
 	}
 	if begun == 0 {

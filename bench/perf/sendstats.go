@@ -21,15 +21,14 @@ type sendStats struct {
 	steady bool // its lines say "steady state": a warm-up was not counted
 	quiet  bool // prints no windows
 
-	startMs   int64
-	every     int64 // ms between windows
-	sample    sampler
-	count     int64
-	bytes     int64
-	total     int64 // sum of latencies, ms
-	max       int64
-	window    window
-	lastEndMs int64
+	startMs int64
+	every   int64 // ms between windows
+	sample  sampler
+	count   int64
+	bytes   int64
+	total   int64 // sum of latencies, ms
+	max     int64
+	window  window
 }
 
 type window struct {
@@ -50,7 +49,6 @@ func (s *sendStats) record(latencyMs, n, bytes, endMs int64) {
 	s.bytes += bytes
 	s.total += latencyMs * n
 	s.max = max(s.max, latencyMs)
-	s.lastEndMs = endMs
 	w := &s.window
 	w.count += n
 	w.bytes += bytes
@@ -78,27 +76,38 @@ func (s *sendStats) printWindow() {
 	if s.quiet {
 		return
 	}
-	elapsed := float64(now - w.startMs)
-	fmt.Fprintf(s.out, "%d%s records sent, %s records/sec (%s MB/sec), %s ms avg latency, %s ms max latency.\n",
-		w.count, s.word(),
-		fixed(1000*float64(w.count)/elapsed, 1),
-		fixed(1000*float64(w.bytes)/elapsed/(1024*1024), 2),
-		fixed(float64(w.total)/float64(w.count), 1),
-		fixed(float64(w.max), 1))
+	fmt.Fprintln(s.out, windowLine(w.count, s.word(), w.bytes, now-w.startMs, float64(w.total)/float64(w.count), float64(w.max)))
+}
+
+// windowLine is Kafka's line for a part of a run.
+func windowLine(records int64, word string, bytes, elapsedMs int64, meanMs, maxMs float64) string {
+	elapsed := float64(elapsedMs)
+	return fmt.Sprintf("%d%s records sent, %s records/sec (%s MB/sec), %s ms avg latency, %s ms max latency.",
+		records, word,
+		fixed(1000*float64(records)/elapsed, 1),
+		fixed(1000*float64(bytes)/elapsed/mib, 2),
+		fixed(meanMs, 1),
+		fixed(maxMs, 1))
 }
 
 // printTotal prints the last line of a run.
 func (s *sendStats) printTotal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	elapsed := float64(s.now() - s.startMs)
+	elapsedMs := s.now() - s.startMs
 	p := s.sample.percentiles(0.5, 0.95, 0.99, 0.999)
-	fmt.Fprintf(s.out, "%d%s records sent, %s records/sec (%s MB/sec), %s ms avg latency, %s ms max latency, %d ms 50th, %d ms 95th, %d ms 99th, %d ms 99.9th.\n",
-		s.count, s.word(),
-		fixed(1000*float64(s.count)/elapsed, 1),
-		fixed(1000*float64(s.bytes)/elapsed/(1024*1024), 2),
-		fixed(float64(s.total)/float64(s.count), 2),
-		fixed(float64(s.max), 2),
+	fmt.Fprintln(s.out, totalLine(s.count, s.word(), s.bytes, elapsedMs, float64(s.total)/float64(s.count), float64(s.max), p))
+}
+
+// totalLine is Kafka's last line; percentiles are the 50th, 95th, 99th and 99.9th in ms.
+func totalLine(records int64, word string, bytes, elapsedMs int64, meanMs, maxMs float64, percentiles []int32) string {
+	elapsed, p := float64(elapsedMs), percentiles
+	return fmt.Sprintf("%d%s records sent, %s records/sec (%s MB/sec), %s ms avg latency, %s ms max latency, %d ms 50th, %d ms 95th, %d ms 99th, %d ms 99.9th.",
+		records, word,
+		fixed(1000*float64(records)/elapsed, 1),
+		fixed(1000*float64(bytes)/elapsed/mib, 2),
+		fixed(meanMs, 2),
+		fixed(maxMs, 2),
 		p[0], p[1], p[2], p[3])
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -98,7 +97,7 @@ func (s *session) steady() {
 	ctx, cancel := context.WithCancel(s.cmd.Context())
 	s.stopFlame = cancel
 	s.profile.Go(func() {
-		s.files, s.flameErr = s.o.flame.Take(ctx, length, strings.Join(os.Args[1:], " "))
+		s.files, s.flameErr = s.o.flame.Take(ctx, length, result.CommandLine(os.Args))
 	})
 }
 
@@ -115,7 +114,7 @@ func (s *session) finish(run result.Run, end error) error {
 		run.Error = end.Error()
 	}
 	f := &result.File{
-		Command: strings.Join(append([]string{s.cmd.CommandPath()}, os.Args[1:]...), " "), Version: buildVersion(),
+		Command: result.CommandLine(os.Args), Version: result.Version(),
 		Started: s.started, Ended: time.Now(), Interrupted: interrupted, Machine: observe.Machine(""), Runs: []result.Run{run},
 	}
 	if s.watch.broker == nil {
@@ -172,18 +171,4 @@ func (s *session) close() {
 	}
 	s.profile.Wait()
 	s.watch.close()
-}
-
-// buildVersion is what the binary was built from.
-func buildVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value
-		}
-	}
-	return info.Main.Version
 }
