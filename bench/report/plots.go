@@ -76,15 +76,28 @@ func plotsOf(f *result.File) plots {
 		}
 	}
 	for i, c := range f.Curves {
-		n := min(len(c.X), len(c.Y))
-		pc := plotCurve{ID: fmt.Sprintf("curve%d", i), Name: c.Name, XLabel: c.XLabel, YLabel: c.YLabel, X: c.X[:n], Y: c.Y[:n]}
-		if len(c.Floor) >= n {
-			pc.Floor = c.Floor[:n]
-		}
-		p.Curves = append(p.Curves, pc)
+		p.Curves = append(p.Curves, drawnCurve(fmt.Sprintf("curve%d", i), c))
 	}
 	return p
 }
+
+// drawnCurve is c without the places that JSON and a plot have no number for.
+func drawnCurve(id string, c result.Curve) plotCurve {
+	out := plotCurve{ID: id, Name: c.Name, XLabel: c.XLabel, YLabel: c.YLabel, X: []float64{}, Y: []float64{}}
+	floors := len(c.Floor) >= len(c.Y)
+	for i := range min(len(c.X), len(c.Y)) {
+		if !finite(c.X[i]) || !finite(c.Y[i]) || floors && !finite(c.Floor[i]) {
+			continue
+		}
+		out.X, out.Y = append(out.X, c.X[i]), append(out.Y, c.Y[i])
+		if floors {
+			out.Floor = append(out.Floor, c.Floor[i])
+		}
+	}
+	return out
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 // group is the runs of one Group, in the order of the file.
 type group struct {
@@ -136,7 +149,7 @@ func plotOf(r result.Run) (p plotRun, any bool) {
 	for key, of := range overTime() {
 		values, known := make([]*number, len(r.Series)), false
 		for i, pt := range r.Series {
-			if v := of(pt); v != 0 && !math.IsNaN(v) && !math.IsInf(v, 0) {
+			if v := of(pt); v != 0 && finite(v) {
 				n := number(v)
 				values[i], known = &n, true
 			}

@@ -85,7 +85,7 @@ func text[T any](name string, of func(T) string) field[T] {
 func figure[T any](name, unit, help string, format func(float64) string, of func(T) float64) field[T] {
 	return field[T]{column{Name: name, Unit: unit, Help: help, Numeric: true}, func(item T) cell {
 		v := of(item)
-		if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
+		if v == 0 || !finite(v) {
 			return cell{Sort: math.NaN()}
 		}
 		return cell{Text: format(v), Sort: v}

@@ -4,22 +4,22 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/term"
 
 	"github.com/millrace/millrace/bench/result"
 )
 
 // writeText writes the summary, the tables, the notes and the machine.
 func writeText(w io.Writer, f *result.File) error {
-	out := bufio.NewWriter(w)
+	out, screen := bufio.NewWriter(w), terminalWidth(w)
 	s := summarise(f)
 	fmt.Fprintln(out, s.Headline)
 	for _, t := range s.Tiles {
-		value := t.Value
-		if t.Unit != "" {
-			value += " " + t.Unit
-		}
+		value := strings.Replace(strings.TrimSpace(t.Value+" "+t.Unit), " x", "x", 1)
 		fmt.Fprintf(out, "  %-32s %s (%s)\n", t.Label, value, t.Detail)
 	}
 	for _, x := range s.Findings {
@@ -30,7 +30,7 @@ func writeText(w io.Writer, f *result.File) error {
 		fmt.Fprintf(out, "  %s%s\n", mark, x.Text)
 	}
 	for _, t := range tables(f) {
-		writeTable(out, t)
+		writeTable(out, t, screen)
 	}
 	for _, c := range f.Curves {
 		if c.Note != "" {
@@ -65,35 +65,75 @@ func fileFacts(f *result.File) []fact {
 	return out
 }
 
-// writeTable sets a table in columns: numbers flush right, units below the heads.
-func writeTable(w io.Writer, t table) {
-	width := make([]int, len(t.Columns))
-	units := false
+// terminalWidth is how many columns w shows; 0 when it is no terminal.
+func terminalWidth(w io.Writer) int {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return width
+		}
+	}
+	return 0
+}
+
+// writeTable sets a table in columns: numbers flush right, units below the heads, sentences
+// last. On a terminal (screen columns; 0: none) what is too wide goes on below, its first
+// column again.
+func writeTable(w io.Writer, t table, screen int) {
+	fmt.Fprintf(w, "\n%s\n", t.Title)
+	order, width, units := layout(t)
+	for len(order) > 0 {
+		used, n := width[order[0]], 1
+		for n < len(order) && (screen == 0 || n == 1 || used+2+width[order[n]] <= screen) {
+			used += 2 + width[order[n]]
+			n++
+		}
+		writeColumns(w, t, order[:n], width, units)
+		if n == len(order) {
+			return
+		}
+		fmt.Fprintln(w)
+		order = append([]int{order[0]}, order[n:]...)
+	}
+}
+
+// layout is the order of a table's columns, their widths, and whether any has a unit.
+func layout(t table) (order, width []int, units bool) {
+	width = make([]int, len(t.Columns))
+	var sentences []int
 	for i, c := range t.Columns {
 		width[i] = max(utf8.RuneCountInString(c.Name), utf8.RuneCountInString(c.Unit))
 		units = units || c.Unit != ""
 		for _, r := range t.Rows {
 			width[i] = max(width[i], utf8.RuneCountInString(r.Cells[i].Text))
 		}
+		if c.Wide {
+			sentences = append(sentences, i)
+		} else {
+			order = append(order, i)
+		}
 	}
+	return append(order, sentences...), width, units
+}
+
+// writeColumns writes the columns of t that are named.
+func writeColumns(w io.Writer, t table, columns, width []int, units bool) {
 	line := func(of func(i int) string) {
 		var b strings.Builder
-		for i, c := range t.Columns {
+		for n, i := range columns {
 			s := of(i)
 			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(s))
-			if c.Numeric {
+			if t.Columns[i].Numeric {
 				s = pad + s
 			} else {
 				s += pad
 			}
-			if i > 0 {
+			if n > 0 {
 				b.WriteString("  ")
 			}
 			b.WriteString(s)
 		}
 		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
 	}
-	fmt.Fprintf(w, "\n%s\n", t.Title)
 	line(func(i int) string { return t.Columns[i].Name })
 	if units {
 		line(func(i int) string { return t.Columns[i].Unit })
