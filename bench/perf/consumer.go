@@ -200,12 +200,15 @@ func (o *consumerOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	stats := &readStats{out: cmd.OutOrStdout(), format: o.dateFormat, detailed: o.detailed, every: o.reportEvery}
+	session := o.common.open(cmd, o.bootstrap, o.duration)
+	defer session.close()
+	if o.warmup > 0 {
+		session.phase("warm-up")
+	}
+	stats := &readStats{out: session.lines(), format: o.dateFormat, detailed: o.detailed, every: o.reportEvery}
 	if !o.hideHeader {
 		stats.header()
 	}
-	session := o.common.open(cmd, o.bootstrap, o.duration)
-	defer session.close()
 	metrics := newClientMetrics("consumer", spec.settings.clientID)
 	r := newReadRun(spec, stats, session)
 	r.onset = func() {
@@ -225,7 +228,7 @@ func (o *consumerOptions) run(cmd *cobra.Command) error {
 
 // load reads and prints Kafka's lines; began is false when it did not come to that.
 func (o *consumerOptions) load(cmd *cobra.Command, r *readRun, metrics *clientMetrics) (run result.Run, began bool, end error) {
-	spec, out := r.spec, cmd.OutOrStdout()
+	spec, out := r.spec, r.stats.out
 	if spec.client == clientRaw {
 		run, end = readRaw(cmd.Context(), r, cmd.ErrOrStderr())
 		if !r.began() {

@@ -296,14 +296,17 @@ func (o *producerOptions) run(cmd *cobra.Command) error {
 	session := o.common.open(cmd, spec.settings.bootstrap, spec.duration)
 	defer session.close()
 	spec.progress = session.point
-	r := newSendRun(spec, cmd.OutOrStdout(), cmd.ErrOrStderr(), session.watch)
+	r := newSendRun(spec, session.lines(), cmd.ErrOrStderr(), session.watch)
 	metrics := newClientMetrics("producer", spec.settings.clientID)
 	r.onset = func() {
 		metrics.beginSteady()
 		session.steady()
 	}
+	if o.warmupRecords > 0 || o.warmup > 0 {
+		session.phase("warm-up")
+	}
 	if o.warmupRecords > 0 {
-		fmt.Fprintf(cmd.OutOrStdout(), "Warmup first %d records. Steady state results will print after the complete test summary.\n", o.warmupRecords)
+		fmt.Fprintf(r.out, "Warmup first %d records. Steady state results will print after the complete test summary.\n", o.warmupRecords)
 	}
 	run, began, end := o.load(cmd, r, metrics)
 	if !began {
@@ -338,7 +341,7 @@ func (o *producerOptions) load(cmd *cobra.Command, r *sendRun, metrics *clientMe
 	}
 	r.printTotals()
 	if o.printMetrics {
-		metrics.print(cmd.OutOrStdout())
+		metrics.print(r.out)
 	}
 	run = r.result(r.spec.settings.bootstrap)
 	run.Requests = metrics.steadyRequests()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -75,6 +76,24 @@ func (o *commonOptions) open(cmd *cobra.Command, bootstrap string, duration time
 	return s
 }
 
+// lines is where Kafka's lines go: standard output; on a terminal on which a line moves,
+// above that line.
+func (s *session) lines() io.Writer {
+	out, ok := s.cmd.OutOrStdout().(*os.File)
+	if s.show == nil || !ok || !terminal(out) {
+		return s.cmd.OutOrStdout()
+	}
+	return &above{s.show}
+}
+
+// above writes whole lines above the line that moves.
+type above struct{ show *progress.Progress }
+
+func (a *above) Write(p []byte) (int, error) {
+	a.show.Printf("%s", strings.TrimSuffix(string(p), "\n"))
+	return len(p), nil
+}
+
 // point shows one second of the run.
 func (s *session) point(p result.Point) {
 	if s.show != nil {
@@ -82,11 +101,16 @@ func (s *session) point(p result.Point) {
 	}
 }
 
+// phase shows what the run does now.
+func (s *session) phase(name string) {
+	if s.show != nil {
+		s.show.Phase(s.cmd.Name(), name)
+	}
+}
+
 // steady is called when the steady phase begins: profiles are taken from then on.
 func (s *session) steady() {
-	if s.show != nil {
-		s.show.Phase(s.cmd.Name(), "steady")
-	}
+	s.phase("steady")
 	if !s.o.flame.Enabled() {
 		return
 	}
