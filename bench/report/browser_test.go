@@ -3,8 +3,13 @@ package report
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/bench/result"
@@ -104,5 +109,117 @@ func TestBrowserDrawsThePage(t *testing.T) {
 		if len(backgrounds) != 2 {
 			t.Errorf("%s: light and dark have the backgrounds %v", name, backgrounds)
 		}
+	}
+}
+
+// What a person can do with the page, done with a mouse.
+func TestBrowserAnswersToThePerson(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a browser")
+	}
+	c := openChromium(t)
+	c.open(writeFixture(t, t.TempDir(), "suite", suiteFixture()), 1400, false)
+	const group = `document.querySelector('[data-group="0"]')`
+	// ink is the number of pixels of the first run's colour in the first plot.
+	ink := func() (n int) {
+		c.eval(&n, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
+			const canvas = `+group+`.querySelector("canvas"), d = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+			let n = 0;
+			for (let i = 0; i < d.length; i += 4) if (d[i] === 15 && d[i + 1] === 111 && d[i + 2] === 156) n++;
+			done(n);
+		})))`)
+		return n
+	}
+	text := func(expression string) (s string) { c.eval(&s, expression); return s }
+
+	before := ink()
+	c.eval(nil, group+`.querySelector(".legend button").click()`)
+	hidden := ink()
+	c.eval(nil, group+`.querySelector(".legend button").click()`)
+	if again := ink(); before < 50 || hidden > before/5 || again < before*9/10 {
+		t.Errorf("pixels of the first run: %d, hidden %d, shown again %d", before, hidden, again)
+	}
+
+	c.move(`[data-group="0"] [data-plot="time"] .u-over`)
+	tip := text(`new Promise((done) => requestAnimationFrame(() => { const tip = ` + group + `.querySelector(".tip"); done(tip.hidden ? "hidden" : tip.textContent); }))`)
+	if !regexp.MustCompile(`^1[0-9] s16KiB p11,[0-9]{3}`).MatchString(tip) {
+		t.Errorf("beside the cursor stands %q", tip)
+	}
+
+	c.eval(nil, group+`.querySelectorAll(".segments button")[1].click()`)
+	if pressed := text(group + `.querySelector('.segments [aria-pressed="true"]').textContent`); pressed != "records/s" {
+		t.Errorf("shown over time: %q", pressed)
+	}
+	if few := ink(); few < 20 {
+		t.Errorf("records/s of the first run: %d pixels", few)
+	}
+
+	const head = `document.querySelector("#table-cost thead th:nth-child(5)")`
+	order := `[...document.querySelectorAll("#table-cost tbody tr")].map((r) => r.cells[4].textContent)`
+	for _, want := range []string{"descending", "ascending"} {
+		c.eval(nil, head+`.querySelector("button").click()`)
+		var values []string
+		c.eval(&values, order)
+		sorted := slices.Clone(values[:len(values)-1])
+		slices.SortFunc(sorted, func(a, b string) int {
+			d := parse(t, a) - parse(t, b)
+			if want == "descending" {
+				d = -d
+			}
+			return int(math.Copysign(1, d))
+		})
+		if got := text(head + `.getAttribute("aria-sort")`); got != want || values[len(values)-1] != "" || slices.Compare(sorted, values[:len(values)-1]) != 0 {
+			t.Errorf("sorted %s: %q", got, values)
+		}
+	}
+
+	var shown int
+	c.eval(&shown, `(() => { const f = document.getElementById("filter"); f.value = "zstd"; f.dispatchEvent(new Event("input")); return [...document.querySelectorAll("#table-cost tbody tr")].filter((r) => !r.hidden).length; })()`)
+	if shown != 1 {
+		t.Errorf("%d rows are shown for zstd", shown)
+	}
+
+	c.eval(nil, `document.getElementById("theme").click()`)
+	if got := text(`getComputedStyle(document.body).backgroundColor`); got != "rgb(14, 19, 24)" {
+		t.Errorf("dark is %s", got)
+	}
+	if left := ink(); left > 5 {
+		t.Errorf("%d pixels of the light theme are left in the plot", left)
+	}
+	c.eval(nil, `document.getElementById("theme").click()`)
+	if got := ink(); got < 20 {
+		t.Errorf("light again: %d pixels", got)
+	}
+	if len(c.Errors) > 0 {
+		t.Errorf("errors: %q", c.Errors)
+	}
+}
+
+func parse(t *testing.T, s string) float64 {
+	t.Helper()
+	v, err := strconv.ParseFloat(strings.ReplaceAll(s, ",", ""), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// A window that is made narrower after the page was opened takes its plots along.
+func TestBrowserResizes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a browser")
+	}
+	c := openChromium(t)
+	c.open(writeFixture(t, t.TempDir(), "suite", suiteFixture()), 1400, false)
+	c.call(nil, "Emulation.setDeviceMetricsOverride", map[string]any{"width": 400, "height": 900, "deviceScaleFactor": 2, "mobile": true})
+	var wide int
+	c.eval(&wide, `new Promise((done) => { let n = 0; const look = () => { const page = document.documentElement.scrollWidth; if (page <= 400 || ++n > 100) done(page); else requestAnimationFrame(look); }; look(); })`)
+	if wide > 400 {
+		t.Errorf("the page is %d wide in a window of 400", wide)
+	}
+	var s seen
+	c.eval(&s, look)
+	if s.Drawn != s.Canvases || len(s.Outside) > 0 {
+		t.Errorf("%+v", s)
 	}
 }
