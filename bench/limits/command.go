@@ -33,7 +33,7 @@ type flags struct {
 	samples                  int
 	seconds                  float64
 	connections, depth       int
-	touchMiB                 int64
+	holdMiB                  int64
 	all, quiet               bool
 }
 
@@ -57,7 +57,7 @@ func Command(name string) *cobra.Command {
 	f.IntVar(&o.samples, "samples", defaultSamples, "Samples of each way of doing the work, taken in turns.")
 	f.Float64Var(&o.seconds, "seconds", defaultTime.Seconds(), "Length of a sample.")
 	f.StringVar(&o.dir, "dir", "", "Where files are written: the disk that is measured. Without it: the folder for temporary files.")
-	f.Int64Var(&o.touchMiB, "touch-mib", 0, "Write to so many MiB of memory first, so that the host has backed them; -1 for none. Without it: a sixth of what is available, at most 4096.")
+	f.Int64Var(&o.holdMiB, "hold-mib", 0, "Write to so many MiB of memory and keep them for the files of each sample, so that no host has to back them then; -1 for none. Without it: a sixth of what is available, at most 768.")
 	f.StringVar(&o.json, "json", "", "Write the figures to this file.")
 	f.BoolVar(&o.quiet, "quiet", false, "Print the table only.")
 	complete(cmd)
@@ -108,7 +108,7 @@ func (o *flags) run(cmd *cobra.Command) error {
 func (o *flags) options() (Options, error) {
 	opts := Options{
 		Dir: o.dir, Kinds: o.kinds, Samples: o.samples, SampleTime: time.Duration(o.seconds * float64(time.Second)),
-		Congestion: o.congestion, Connections: o.connections, Depth: o.depth, TouchBytes: o.touchMiB << 20,
+		Congestion: o.congestion, Connections: o.connections, Depth: o.depth, HoldBytes: o.holdMiB << 20,
 	}
 	switch {
 	case o.all && len(o.kinds) > 0:

@@ -45,7 +45,7 @@ func TestHelpNamesEveryKind(t *testing.T) {
 func TestCommandMeasuresAndWritesJSON(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "limits.json")
 	r := clitest.Run(t.Context(), Command("limits"), "", "--kind", "echo,append,sendfile,fdatasync", "--size", "4KiB", "--connections", "2", "--depth", "2",
-		"--congestion", "reno", "--samples", "2", "--seconds", "0.05", "--touch-mib", "1", "--dir", t.TempDir(), "--json", path)
+		"--congestion", "reno", "--samples", "2", "--seconds", "0.05", "--hold-mib", "1", "--dir", t.TempDir(), "--json", path)
 	if r.Code != 0 || !strings.Contains(r.Out, "append 4KiB 2x2 reno") {
 		t.Fatalf("exit code %d, output\n%s%s", r.Code, r.Out, r.Err)
 	}

@@ -112,11 +112,10 @@ type Options struct {
 	Congestion []string      // nil: the system's own and reno
 	// Connections and Depth replace those of Matrix for the kinds that use the network.
 	Connections, Depth int
-	// TouchBytes of memory are written to before, so that the host has given them to this
-	// machine: the first touch costs a guest up to 20 times more. 0: a sixth of what is
-	// available, at most 4 GiB. Negative: none.
-	TouchBytes int64
-	Progress   func(Progress)
+	// HoldBytes of memory are written to and held between samples, see Memory. 0: a sixth of
+	// what is available, at most 768 MiB. Negative: none.
+	HoldBytes int64
+	Progress  func(Progress)
 	// Server is the command that starts a server, for programs that are not millrace (tests).
 	// nil: this executable, "bench limits-server".
 	Server []string

@@ -125,7 +125,7 @@ func TestSummaryIsTheMedianOfUndisturbedSamples(t *testing.T) {
 	if want := 2.0 / 3; f.Spread != want {
 		t.Errorf("spread is %v, want %v", f.Spread, want)
 	}
-	if !strings.Contains(f.Note, "1 disturbed") {
+	if !strings.Contains(f.Note, "1 samples left out") {
 		t.Errorf("note %q does not tell of the sample that was left out", f.Note)
 	}
 	if f.Name != "append 1000B 1x5 reno by mmap epoll" {

@@ -19,11 +19,13 @@ const (
 	defaultSamples = 5
 	defaultTime    = time.Second
 	warmup         = 300 * time.Millisecond
-	segmentBytes   = 1 << 30
+	// segmentBytes is small, so that the pages of a full segment are soon those of another:
+	// what a file of 1 GiB needs more of them was often never written to by this machine.
+	segmentBytes = 256 << 20
 	// fetchFileBytes is what the kinds that fetch walk through: larger than any cache of the
 	// processor, and in the page cache.
 	fetchFileBytes = 256 << 20
-	mostTouched    = 4 << 30
+	mostHeld       = 3 * segmentBytes
 )
 
 func (o Options) withDefaults() Options {
@@ -42,8 +44,8 @@ func (o Options) withDefaults() Options {
 	if len(o.Congestion) == 0 {
 		o.Congestion = ownAndReno()
 	}
-	if o.TouchBytes == 0 {
-		o.TouchBytes = min(availableBytes()/6, mostTouched)
+	if o.HoldBytes == 0 {
+		o.HoldBytes = min(availableBytes()/6, mostHeld)
 	}
 	return o
 }
@@ -51,9 +53,10 @@ func (o Options) withDefaults() Options {
 // Bench takes samples. It holds a temporary folder in which they write and the file that
 // fetches read. One sample at a time.
 type Bench struct {
-	o    Options
-	dir  string
-	file string
+	o      Options
+	dir    string
+	file   string
+	memory *Memory // given to each sample that appends, and taken again
 }
 
 // Sample is one sample of one way.
@@ -79,14 +82,14 @@ func Open(o Options) (*Bench, error) {
 		return nil, fmt.Errorf("make a folder for floors: %w", err)
 	}
 	b := &Bench{o: o, dir: dir}
-	if err := touch(o.TouchBytes); err != nil {
-		return nil, errors.Join(err, b.Close())
+	if b.memory, err = HoldMemory(o.HoldBytes); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return b, nil
 }
 
-// Close removes the files of b.
-func (b *Bench) Close() error { return os.RemoveAll(b.dir) }
+// Close removes the files of b and gives its memory back.
+func (b *Bench) Close() error { return errors.Join(b.memory.Release(), os.RemoveAll(b.dir)) }
 
 // Sample measures s once. Without a way it takes the first of Ways.
 func (b *Bench) Sample(ctx context.Context, s Spec) (Sample, error) {
@@ -95,6 +98,13 @@ func (b *Bench) Sample(ctx context.Context, s Spec) (Sample, error) {
 	}
 	if s.Way == "" {
 		s.Way = Ways(s)[0]
+	}
+	switch s.Kind {
+	case Append, AppendOneWay, GroupCommit:
+		if err := b.memory.Release(); err != nil {
+			return Sample{}, err
+		}
+		defer b.memory.Take() // after its files are gone; what cannot be taken is not given
 	}
 	dir, err := os.MkdirTemp(b.dir, "sample-")
 	if err != nil {
@@ -224,10 +234,10 @@ func (b *Bench) fetchFile() (string, error) {
 
 // MeasureOne takes one sample of s, of its first way when it names none, and returns it as a
 // floor. A suite calls it between its runs of a broker, see also Open and Cheapest. Memory is
-// touched before only when o says how much.
+// held before only when o says how much.
 func MeasureOne(ctx context.Context, o Options, s Spec) (result.Floor, error) {
-	if o.TouchBytes == 0 {
-		o.TouchBytes = -1
+	if o.HoldBytes == 0 {
+		o.HoldBytes = -1
 	}
 	b, err := Open(o)
 	if err != nil {

@@ -229,7 +229,7 @@ func TestServerThatIsNoneIsTold(t *testing.T) {
 
 func TestDiskKindsRun(t *testing.T) {
 	dir := t.TempDir()
-	b := &Bench{o: Options{SampleTime: 10 * time.Millisecond, Server: []string{os.Args[0], serverCommand}}.withDefaults(), dir: dir}
+	b := &Bench{o: Options{SampleTime: 10 * time.Millisecond, Server: []string{os.Args[0], serverCommand}}.withDefaults(), dir: dir, memory: &Memory{}}
 	for _, s := range []Spec{
 		{Kind: Fdatasync, SizeBytes: 4096, Way: wayExtending}, {Kind: Fdatasync, SizeBytes: 4096, Way: wayFallocated},
 		{Kind: FdatasyncLoaded, SizeBytes: 4096, Way: wayFallocated},
@@ -249,7 +249,7 @@ func TestDiskKindsRun(t *testing.T) {
 
 func TestInterruptedSampleEndsTheServer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	b := &Bench{o: Options{SampleTime: time.Hour, Server: []string{os.Args[0], serverCommand}}.withDefaults(), dir: t.TempDir()}
+	b := &Bench{o: Options{SampleTime: time.Hour, Server: []string{os.Args[0], serverCommand}}.withDefaults(), dir: t.TempDir(), memory: &Memory{}}
 	c, _, err := startChild(ctx, b.o.Server, job{Spec: Spec{Kind: Fdatasync, SizeBytes: 4096, Way: wayExtending}, Dir: b.dir, RunNs: int64(time.Hour)})
 	if err != nil {
 		t.Fatal(err)

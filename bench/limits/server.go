@@ -96,8 +96,8 @@ func (r *reporter) failed(err error) {
 	}
 }
 
-// timings counts calls by how long they took, in powers of two of nanoseconds, so that those
-// which met memory that the host had not backed yet, or were preempted, can be told apart.
+// timings counts calls by the CPU time that they took, in powers of two of nanoseconds, so that those
+// which met memory that the host had not backed yet can be told apart.
 type timings struct {
 	Count, SumNs [40]int64
 }

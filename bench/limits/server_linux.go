@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"net"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -203,33 +202,4 @@ func (t *timing) load() timings {
 		l.Count[i], l.SumNs[i] = t.count[i].Load(), t.sumNs[i].Load()
 	}
 	return l
-}
-
-// touch writes to n bytes of memory and gives them back, so that the host has backed them.
-func touch(n int64) error {
-	for n > 0 {
-		piece := min(n, 1<<30)
-		m, err := unix.Mmap(-1, 0, int(piece), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_POPULATE)
-		if err != nil {
-			return fmt.Errorf("touch %d MiB of memory: %w", piece>>20, err)
-		}
-		defer unix.Munmap(m) // all of them together: a piece given back would be the next one
-		n -= piece
-	}
-	return nil
-}
-
-// availableBytes returns how much memory could be used without swapping.
-func availableBytes() int64 {
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(text)) {
-		var kb int64
-		if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kb); n == 1 {
-			return kb << 10
-		}
-	}
-	return 0
 }

@@ -27,9 +27,9 @@ func Summarize(samples []Sample) result.Floor {
 	switch {
 	case len(kept) == 0:
 		kept = samples
-		notes = append(notes, "all samples were disturbed (memory that the host had not backed, or no processor)")
+		notes = append(notes, "all samples met memory that the host had not backed")
 	case disturbed > 0:
-		notes = append(notes, fmt.Sprintf("%d disturbed samples left out", disturbed))
+		notes = append(notes, fmt.Sprintf("%d samples left out that met memory that the host had not backed", disturbed))
 	}
 	f := result.Floor{
 		Name: WayName(s.Name(), s.Way), Kind: s.Kind, Title: title(s), Congestion: s.Congestion,
