@@ -57,7 +57,7 @@ func Command(name string) *cobra.Command {
 	f.IntVar(&o.samples, "samples", defaultSamples, "Samples of each way of doing the work, taken in turns.")
 	f.Float64Var(&o.seconds, "seconds", defaultTime.Seconds(), "Length of a sample.")
 	f.StringVar(&o.dir, "dir", "", "Where files are written: the disk that is measured. Without it: the folder for temporary files.")
-	f.Int64Var(&o.holdMiB, "hold-mib", 0, "Write to so many MiB of memory and keep them for the files of each sample, so that no host has to back them then; -1 for none. Without it: a sixth of what is available, at most 768.")
+	f.Int64Var(&o.holdMiB, "hold-mib", 0, "Write to so many MiB of memory and keep them for the files of each sample, so that no host has to back them then; -1 for none. Without it: a sixth of what is available, at most 1536.")
 	f.StringVar(&o.json, "json", "", "Write the figures to this file.")
 	f.BoolVar(&o.quiet, "quiet", false, "Print the table only.")
 	complete(cmd)

@@ -113,7 +113,7 @@ type Options struct {
 	// Connections and Depth replace those of Matrix for the kinds that use the network.
 	Connections, Depth int
 	// HoldBytes of memory are written to and held between samples, see Memory. 0: a sixth of
-	// what is available, at most 768 MiB. Negative: none.
+	// what is available, at most 1536 MiB. Negative: none.
 	HoldBytes int64
 	Progress  func(Progress)
 	// Server is the command that starts a server, for programs that are not millrace (tests).

@@ -25,7 +25,7 @@ const (
 	// fetchFileBytes is what the kinds that fetch walk through: larger than any cache of the
 	// processor, and in the page cache.
 	fetchFileBytes = 256 << 20
-	mostHeld       = 3 * segmentBytes
+	mostHeld       = 6 * segmentBytes
 )
 
 func (o Options) withDefaults() Options {
