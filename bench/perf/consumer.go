@@ -202,6 +202,7 @@ func (o *consumerOptions) run(cmd *cobra.Command) error {
 	}
 	session := o.common.open(cmd, o.bootstrap, o.duration)
 	defer session.close()
+	session.closedLoop = "of a fetch request"
 	if o.warmup > 0 {
 		session.phase("warm-up")
 	}
@@ -254,10 +255,7 @@ func (o *consumerOptions) load(cmd *cobra.Command, r *readRun, metrics *clientMe
 		metrics.print(out)
 	}
 	run = r.result(o.bootstrap)
-	run.Requests = metrics.steadyRequests()
-	if run.SteadyS > 0 {
-		run.RequestsPerS = float64(run.Requests) / run.SteadyS
-	}
+	metrics.fill(&run)
 	return run, true, end
 }
 

@@ -15,14 +15,16 @@ import (
 func terminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 // writeDetails tells what Kafka's lines leave out.
-func writeDetails(w io.Writer, run *result.Run, seen *watch) {
+//
+// closedLoop names the latency of a load without intended send times.
+func writeDetails(w io.Writer, run *result.Run, seen *watch, closedLoop string) {
 	fmt.Fprintf(w, "\nsteady phase: %.2f s, %d records, %.0f records/s, %.2f MB/s (10^6)", run.SteadyS, run.Records, run.RecordsPerS, run.MBPerS)
 	if run.Requests > 0 {
 		fmt.Fprintf(w, ", %.0f requests/s", run.RequestsPerS)
 	}
 	fmt.Fprintln(w)
 	if run.Latency != nil || run.Uncorrected != nil {
-		writeLatencies(w, run)
+		writeLatencies(w, run, closedLoop)
 	}
 	switch {
 	case run.Broker != nil:
@@ -37,7 +39,7 @@ func writeDetails(w io.Writer, run *result.Run, seen *watch) {
 	}
 }
 
-func writeLatencies(w io.Writer, run *result.Run) {
+func writeLatencies(w io.Writer, run *result.Run, closedLoop string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "latency, ms\tmean\tp50\tp90\tp95\tp99\tp99.9\tp99.99\tmax\tcount\t")
 	row := func(name string, l *result.Latency) {
@@ -55,7 +57,7 @@ func writeLatencies(w io.Writer, run *result.Run) {
 		row("from the send (uncorrected)", run.Uncorrected)
 		row("the generator's own lateness", run.Lateness)
 	} else {
-		row("from the send (closed loop)", run.Uncorrected)
+		row(closedLoop, run.Uncorrected)
 	}
 	t.Flush()
 }

@@ -3,6 +3,7 @@ package perf
 import (
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/bench/result"
 )
 
 // clientMetrics counts what the Java clients publish as metrics, under their names, from
@@ -146,18 +149,26 @@ func (m *clientMetrics) batch(topic string, records, uncompressed, compressed in
 	m.compressed += int64(compressed)
 }
 
-// beginSteady starts the count of steadyRequests.
+// beginSteady starts the count of the steady phase's requests.
 func (m *clientMetrics) beginSteady() {
 	m.mu.Lock()
 	m.steadyFrom = true
 	m.mu.Unlock()
 }
 
-// steadyRequests is how many produce or fetch requests were answered since beginSteady.
-func (m *clientMetrics) steadyRequests() int64 {
+// fill completes run by what the client's requests tell: how many there were, and its bytes
+// with the framing of records, as bench/result wants them.
+func (m *clientMetrics) fill(run *result.Run) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.steady.data
+	run.Requests = m.steady.data
+	if m.records > 0 {
+		run.Bytes = int64(math.Round(float64(run.Records) * float64(m.uncompressed) / float64(m.records)))
+	}
+	if run.SteadyS > 0 {
+		run.RequestsPerS = float64(run.Requests) / run.SteadyS
+		run.MBPerS = float64(run.Bytes) / run.SteadyS / 1e6
+	}
 }
 
 // print writes the metrics in the form of Kafka's tools: sorted "group:name:{tags} : value".

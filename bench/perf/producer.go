@@ -296,6 +296,10 @@ func (o *producerOptions) run(cmd *cobra.Command) error {
 	session := o.common.open(cmd, spec.settings.bootstrap, spec.duration)
 	defer session.close()
 	spec.progress = session.point
+	session.closedLoop = "from the send (closed loop)"
+	if spec.client == clientRaw {
+		session.closedLoop = "of a produce request (closed loop)"
+	}
 	r := newSendRun(spec, session.lines(), cmd.ErrOrStderr(), session.watch)
 	metrics := newClientMetrics("producer", spec.settings.clientID)
 	r.onset = func() {
@@ -344,10 +348,7 @@ func (o *producerOptions) load(cmd *cobra.Command, r *sendRun, metrics *clientMe
 		metrics.print(r.out)
 	}
 	run = r.result(r.spec.settings.bootstrap)
-	run.Requests = metrics.steadyRequests()
-	if run.SteadyS > 0 {
-		run.RequestsPerS = float64(run.Requests) / run.SteadyS
-	}
+	metrics.fill(&run)
 	return run, true, end
 }
 

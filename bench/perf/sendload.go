@@ -61,7 +61,7 @@ type sendRun struct {
 	failed     atomic.Int64
 	acked      atomic.Int64
 	ackedBytes atomic.Int64
-	lastAckNs  atomic.Int64 // of a record of the steady phase
+	overNs     int64 // everything is acknowledged or given up
 	steadyRecs atomic.Int64
 	steadyByte atomic.Int64
 
@@ -76,17 +76,18 @@ const (
 )
 
 func newSendRun(spec *sendSpec, out, stderr io.Writer, w *watch) *sendRun {
-	return &sendRun{
+	r := &sendRun{
 		spec: spec, wall: newWall(), out: out, stderr: stderr, watch: w, failures: map[string]int64{},
 		latency: hist.NewRecorder(), uncorrected: hist.NewRecorder(), lateness: hist.NewRecorder(),
 	}
+	r.endNs.Store(math.MaxInt64)
+	return r
 }
 
 // start begins the clock; the steady phase begins at once when there is no warm-up. The
 // returned function ends what start began.
 func (r *sendRun) start(ctx context.Context) (finish func()) {
 	r.startNs = pace.Now()
-	r.endNs.Store(math.MaxInt64)
 	r.total = newSendStats(r.out, r.wall.now, r.spec.records, r.spec.everyMs)
 	unhook := context.AfterFunc(ctx, func() { r.endNs.Store(0) })
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -103,6 +104,7 @@ func (r *sendRun) start(ctx context.Context) (finish func()) {
 		r.tick(stop)
 	}()
 	return func() {
+		r.overNs = pace.Now()
 		unhook()
 		r.mu.Lock()
 		r.closed = true
@@ -156,13 +158,12 @@ func (r *sendRun) ack(phase int32, sentNs, nowNs, n, values, bytes int64) {
 	}
 	r.steadyRecs.Add(n)
 	r.steadyByte.Add(bytes)
-	r.lastAckNs.Store(nowNs)
 }
 
 // fail counts a record that was not written. Each kind of error is told once.
 func (r *sendRun) fail(err error) {
-	if errors.Is(err, context.Canceled) {
-		return // the user's wish
+	if errors.Is(err, context.Canceled) || r.endNs.Load() == 0 {
+		return // the user's wish: what was on its way then has no outcome
 	}
 	r.failed.Add(1)
 	text := err.Error()
@@ -233,8 +234,8 @@ func (r *sendRun) result(target string) result.Run {
 		return run
 	}
 	run.WarmupS = float64(begun-r.startNs) / 1e9
-	if last := r.lastAckNs.Load(); last > begun {
-		run.SteadyS = float64(last-begun) / 1e9
+	if r.overNs > begun {
+		run.SteadyS = float64(r.overNs-begun) / 1e9
 		run.RecordsPerS = float64(run.Records) / run.SteadyS
 		run.MBPerS = float64(run.Bytes) / run.SteadyS / 1e6
 	}

@@ -61,6 +61,8 @@ type session struct {
 	show     *progress.Progress // nil: not on a terminal, or not wanted
 	duration time.Duration      // of the steady phase, when it is known
 
+	closedLoop string // what the latency of a load without a rate is
+
 	profile   sync.WaitGroup
 	files     []string // of profiles; after profile.Wait
 	flameErr  error
@@ -145,7 +147,7 @@ func (s *session) finish(run result.Run, end error) error {
 		f.Notes = append(f.Notes, "The broker's cost is not known: "+s.watch.why)
 	}
 	if s.o.details && !s.o.quiet {
-		writeDetails(s.cmd.ErrOrStderr(), &run, s.watch)
+		writeDetails(s.cmd.ErrOrStderr(), &run, s.watch, s.closedLoop)
 		for _, file := range s.files {
 			fmt.Fprintf(s.cmd.ErrOrStderr(), "profile: %s\n", file)
 		}

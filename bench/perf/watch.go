@@ -51,7 +51,7 @@ func (w *watch) both(f func(i int, o *observe.Watcher)) {
 func (w *watch) begin() {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.stop, w.stopped = cancel, make(chan struct{})
-	w.both(func(i int, o *observe.Watcher) { w.began[i], _ = o.Sample() }) // a broker that is gone shows as an error of the load
+	w.both(func(i int, o *observe.Watcher) { w.began[i] = sample(o) })
 	go func() {
 		defer close(w.stopped)
 		if w.broker != nil {
@@ -67,7 +67,16 @@ func (w *watch) end() {
 	}
 	w.stop()
 	<-w.stopped
-	w.both(func(i int, o *observe.Watcher) { w.ended[i], _ = o.Sample() })
+	w.both(func(i int, o *observe.Watcher) { w.ended[i] = sample(o) })
+}
+
+// sample is the zero Sample when the process is gone: that shows as an error of the load.
+func sample(o *observe.Watcher) observe.Sample {
+	s, err := o.Sample()
+	if err != nil {
+		return observe.Sample{}
+	}
+	return s
 }
 
 // costs fills in what a run spent.
