@@ -167,6 +167,10 @@ func plotOf(r result.Run) (p plotRun, any bool) {
 			p.Latency = append(p.Latency, plotLine{l.kind, x, y})
 		}
 	}
+	if r.Other != nil && r.Other.Latency != nil && r.Other.Latency.MaxMs > 0 {
+		x, y := percentiles(r.Other.Latency)
+		p.Latency = append(p.Latency, plotLine{"other", x, y})
+	}
 	return p, len(p.Over) > 0 || len(p.Latency) > 0
 }
 

@@ -13,8 +13,8 @@
     { key: "mb", label: "MB/s" }, { key: "records", label: "records/s" }, { key: "p50", label: "p50, ms" },
     { key: "p99", label: "p99, ms" }, { key: "max", label: "highest, ms" }, { key: "cores", label: "broker CPU, cores" },
   ];
-  const kinds = { intended: "from the intended send time", actual: "from the actual send", late: "lateness of the generator" };
-  const dashes = { intended: [], actual: [6, 4], late: [2, 3] };
+  const kinds = { intended: "from the intended send time", actual: "from the actual send", late: "lateness of the generator", other: "the other way meanwhile" };
+  const dashes = { intended: [], actual: [6, 4], late: [2, 3], other: [10, 3, 2, 3] };
 
   // ---- colours and numbers
 
@@ -30,13 +30,15 @@
   function digits(v) {
     const a = Math.abs(v);
     if (a >= 1000) return Math.round(v).toLocaleString("en-US");
-    return String(Number(v.toPrecision(3)));
+    return v === 0 ? "0" : v.toFixed(Math.max(0, 2 - Math.floor(Math.log10(a) + 1e-9)));
   }
+  // Numbers of an axis are round.
+  const round = (v) => (Math.abs(v) >= 1000 ? Math.round(v).toLocaleString("en-US") : String(Number(v.toPrecision(3))));
   function short(v) {
     const a = Math.abs(v);
     if (a >= 1e6) return Number((v / 1e6).toPrecision(3)) + "M";
     if (a >= 1e4) return Number((v / 1e3).toPrecision(3)) + "k";
-    return digits(v);
+    return round(v);
   }
 
   // ---- one chart
@@ -165,7 +167,7 @@
       axes: [below({ label: "seconds since the run began", values: numbers }), axis({ values: numbers, size: sideSize })],
       series: [{}].concat(runs.map((r, i) => line(r.name, i, "", { points: { show: few, size: 6 } }))),
       hooks: { drawClear: [(u) => shade(u, warm)] },
-    }, table(there[0].key), (x) => digits(x) + " s");
+    }, table(there[0].key), (x) => round(x) + " s");
     const say = document.createElement("span");
     const segments = document.createElement("span");
     segments.className = "segments";
@@ -225,7 +227,7 @@
         below({ label: "percentile", splits: () => places.map((p) => p[0]).filter((x) => x <= most), values: (u, at) => at.map((x) => places.find((p) => p[0] === x)[1]), space: 20 }),
         axis(Object.assign({ values: numbers, size: sideSize }, byPowers)),
       ],
-      series: [{}].concat(lines.map(({ r, i, l }) => line(r.name + (dashed ? ", " + kinds[l.kind] : ""), i, dashed ? l.kind : ""))),
+      series: [{}].concat(lines.map(({ r, i, l }) => line(!dashed ? r.name : runs.length === 1 ? kinds[l.kind] : r.name + ", " + kinds[l.kind], i, dashed ? l.kind : ""))),
     }, uPlot.join(lines.map(({ l }) => [l.x, l.y])), (x) => percentile(x) + ", ms");
     u.kinds = dashed ? used : [];
     if (!dashed) figure.querySelector("figcaption").append(Object.assign(document.createElement("small"), { textContent: kinds[used[0]] }));
@@ -293,7 +295,7 @@
         axis(logY ? { values: numbers, filter: logarithmic, size: sideSize } : { values: numbers, size: sideSize }),
       ],
       series,
-    }, table, (x) => digits(x) + " " + c.xLabel);
+    }, table, (x) => round(x) + " " + c.xLabel);
     if (!c.floor) return;
     const list = Object.assign(document.createElement("ul"), { className: "legend" });
     const item = Object.assign(document.createElement("li"), { className: "lines" });
