@@ -7,17 +7,22 @@
 // shows as error codes.
 //
 // Invariants:
+//
 //   - A connection talks about partitions of one broker only.
+//
 //   - What a reply says is checked for length and correlation id; one that makes no sense
 //     ends the run with a *ReplyError.
+//
 //   - Error codes are counted; a run in which nothing else comes back ends with a
 //     *AllFailedError.
+//
+//   - A replay learns a partition's fetch positions on its first pass, by copying and walking
+//     the batches; later passes discard the records in the kernel.
 //
 // Called by bench/drive.
 package raw
 
 import (
-	"context"
 	"time"
 
 	"github.com/millrace/millrace/bench/result"
@@ -35,11 +40,11 @@ type Partition struct {
 
 // Common is what produce and fetch loads share.
 type Common struct {
-	// Partitions to use, as Target.Partitions returns them. Connection i belongs to the
-	// leader of partition i mod len, and takes that leader's partitions in turn.
+	// Partitions to use, as Target.Partitions returns them. Connections go to their leaders
+	// in turn; a producing one takes its leader's partitions in turn.
 	Partitions  []Partition
 	ClientID    string // "": millrace-bench
-	Connections int    // 0: 1
+	Connections int    // at least one for each leader
 	Depth       int    // most unanswered requests of a connection; 0: 1
 	Threads     int    // of the generator; 0: 1
 	Congestion  string // TCP_CONGESTION of this side; "": the system's
@@ -79,10 +84,14 @@ const (
 	Tail   FetchMode = "tail"
 )
 
-// FetchSpec is a fetch load. A request asks for one partition.
+// FetchSpec is a fetch load. A request asks for one partition. The connections of a leader
+// share its partitions; when there are more connections than partitions, several read the
+// same one.
 type FetchSpec struct {
 	Common
 	Mode              FetchMode
+	Every             bool    // each connection reads all partitions of its leader
+	Once              bool    // Replay: a connection ends when it has read its partitions to their end
 	MaxBytes          int32   // fetch.max.bytes; 0: 50 MiB
 	PartitionMaxBytes int32   // max.partition.fetch.bytes; 0: 1 MiB
 	MinBytes          int32   // 0: 1
@@ -97,7 +106,7 @@ type Stats struct {
 	wire.Stats
 	Records    int64
 	Bytes      int64           // produce: of records before compression; fetch: of record sets as they came
-	Errors     int64           // partition answers with an error code, and whole replies with one
+	Errors     int64           // answers with an error code, of partitions or of a whole fetch
 	ErrorCodes map[int16]int64 // how many by code; nil: none
 }
 
@@ -107,30 +116,5 @@ type Options struct {
 	Timeout  time.Duration // for a connection and for each answer; 0: 10 s
 }
 
-// Target is a cluster that answered.
-type Target struct{}
-
-// Dial connects to the first of bootstrap (HOST:PORT,HOST:PORT) that answers and learns
-// which versions it serves.
-func Dial(ctx context.Context, bootstrap string, o Options) (*Target, error) {
-	return nil, &wire.UnsupportedError{OS: "not filled in yet"}
-}
-
-// Close ends the connection.
-func (t *Target) Close() error { return nil }
-
-// Partitions returns the first n partitions of topic (0: all) with their leaders. It waits
-// until they exist and have one, as long as ctx allows.
-func (t *Target) Partitions(ctx context.Context, topic string, n int) ([]Partition, error) {
-	return nil, &wire.UnsupportedError{OS: "not filled in yet"}
-}
-
-// Produce runs a produce load. What was measured comes also with an error.
-func Produce(ctx context.Context, t *Target, s ProduceSpec) (Stats, error) {
-	return Stats{}, &wire.UnsupportedError{OS: "not filled in yet"}
-}
-
-// Fetch runs a fetch load. What was measured comes also with an error.
-func Fetch(ctx context.Context, t *Target, s FetchSpec) (Stats, error) {
-	return Stats{}, &wire.UnsupportedError{OS: "not filled in yet"}
-}
+// defaultClientID is what brokers see in their logs and quotas.
+const defaultClientID = "millrace-bench"

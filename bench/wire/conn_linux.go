@@ -30,7 +30,8 @@ type conn struct {
 	// left of one whose head was handed over.
 	part    []byte
 	discard int
-	size    int // of the last reply: whether a bulk read pays
+	size    int  // of the last reply: whether a bulk read pays
+	whole   bool // Want wants all of the reply that part begins
 
 	lastMoveNs int64 // when the kernel last took bytes, or began to refuse them
 }
@@ -92,8 +93,8 @@ func (c *conn) fill(now int64) (bool, error) {
 			size += len(p)
 		}
 		if size == 0 {
-			c.ended = true
-			t.r.giveBack(t.phase)
+			c.ended = len(parts) == 0
+			t.r.giveBack(t.phase, c.ended)
 			break
 		}
 		c.note(now)

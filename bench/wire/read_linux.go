@@ -51,13 +51,13 @@ func (c *conn) readOnce() (n, asked int, err error) {
 	case c.discard > 0:
 		asked = c.discard
 		n, errno = recv(c.fd, &t.in[0], asked, unix.MSG_TRUNC)
-	case cap(c.part) > inBytes && len(c.part) >= 4:
+	case c.ownRoom():
 		asked = 4 + int(binary.BigEndian.Uint32(c.part)) - len(c.part)
 		n, errno = recv(c.fd, &c.part[:cap(c.part)][len(c.part)], asked, 0)
 	default:
 		copy(t.in, c.part)
 		asked = len(t.in) - len(c.part)
-		if c.size > t.l.bulkBytes() && !t.l.NoReply {
+		if c.size > t.l.bulkBytes() && !t.l.NoReply && !c.whole {
 			asked = 4 + t.l.HeadBytes - len(c.part)
 		}
 		n, errno = recv(c.fd, &t.in[len(c.part)], asked, 0)
@@ -73,6 +73,12 @@ func (c *conn) readOnce() (n, asked int, err error) {
 	return n, asked, nil
 }
 
+// ownRoom says whether the reply under way is read into the connection's own buffer: part
+// has its size prefix, and room for all of it.
+func (c *conn) ownRoom() bool {
+	return cap(c.part) > inBytes && len(c.part) >= 4 && (c.t.l.Keep || c.whole)
+}
+
 // take handles n bytes that readOnce brought.
 func (c *conn) take(n, asked int, now int64) error {
 	t := c.t
@@ -82,7 +88,7 @@ func (c *conn) take(n, asked int, now int64) error {
 	case c.discard > 0:
 		c.discard -= n
 		return nil
-	case cap(c.part) > inBytes && len(c.part) >= 4:
+	case c.ownRoom():
 		c.part = c.part[:len(c.part)+n]
 		if n < asked {
 			return nil
@@ -98,11 +104,8 @@ func (c *conn) take(n, asked int, now int64) error {
 		if size < 0 || size > int64(t.l.MaxReplyBytes) {
 			return c.broken(&SizeError{Size: size, Limit: int64(t.l.MaxReplyBytes)})
 		}
-		need := int(size)
-		if !t.l.Keep {
-			need = min(need, t.l.HeadBytes)
-		}
-		if len(buf) < 4+need {
+		need, enough := c.need(int(size), buf)
+		if !enough {
 			break
 		}
 		if err := c.reply(int(size), buf[4:4+need], now); err != nil {
@@ -112,19 +115,35 @@ func (c *conn) take(n, asked int, now int64) error {
 		c.discard = 4 + int(size) - used
 		buf = buf[used:]
 	}
-	return c.keep(buf)
+	c.keep(buf)
+	return nil
+}
+
+// need is how much of the reply that begins in buf is handed over, and whether it is there.
+func (c *conn) need(size int, buf []byte) (int, bool) {
+	l := c.t.l
+	if l.Keep || c.whole {
+		return size, len(buf) >= 4+size
+	}
+	head := min(size, l.HeadBytes)
+	if len(buf) < 4+head || l.Want == nil || c.waiting.n == 0 {
+		return head, len(buf) >= 4+head
+	}
+	if c.whole = l.Want(c.id, c.answered, size, buf[4:4+head]); c.whole {
+		return size, len(buf) >= 4+size
+	}
+	return head, true
 }
 
 // keep puts the beginning of a reply aside.
-func (c *conn) keep(buf []byte) error {
-	if len(buf) >= 4 && c.t.l.Keep {
+func (c *conn) keep(buf []byte) {
+	if len(buf) >= 4 && (c.t.l.Keep || c.whole) {
 		// Too large for the shared buffer: it gets room of its own.
 		if need := 4 + int(binary.BigEndian.Uint32(buf)); need > inBytes && need > cap(c.part) {
 			c.part = make([]byte, 0, need+need/8)
 		}
 	}
 	c.part = append(c.part, buf...)
-	return nil
 }
 
 // reply hands over one reply.
@@ -138,7 +157,7 @@ func (c *conn) reply(size int, head []byte, now int64) error {
 	if t.r.paced {
 		t.corrected.record(e.steady, now-e.intended)
 	}
-	c.size = size
+	c.size, c.whole = size, false
 	t.requests++
 	if e.steady {
 		t.counted++

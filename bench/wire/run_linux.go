@@ -75,7 +75,7 @@ func run(ctx context.Context, l *Load) (Stats, error) {
 	r.budget.Store(l.MaxRequests)
 	defer r.close()
 	if err := r.connect(ctx); err != nil {
-		return emptyStats(), err
+		return NoStats(), err
 	}
 	// The schedule begins a little later, so that the first events are not late already.
 	r.startNs = pace.Now()
@@ -244,7 +244,8 @@ func (r *runner) intended(conn int, seq int64) int64 {
 	return r.schedule.At(seq*int64(r.l.Connections) + int64(conn))
 }
 
-// reserve takes one frame of MaxRequests; giveBack returns it.
+// reserve takes one frame of MaxRequests; giveBack returns it when Frame made none, ended
+// says for good.
 func (r *runner) reserve(phase int32) bool {
 	if r.l.MaxRequests <= 0 || phase != steady {
 		return true
@@ -252,8 +253,10 @@ func (r *runner) reserve(phase int32) bool {
 	return r.budget.Add(-1) >= 0
 }
 
-func (r *runner) giveBack(phase int32) {
-	r.finite.Store(true)
+func (r *runner) giveBack(phase int32, ended bool) {
+	if ended {
+		r.finite.Store(true)
+	}
 	if r.l.MaxRequests > 0 && phase == steady {
 		r.budget.Add(1)
 	}

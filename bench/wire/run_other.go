@@ -8,5 +8,5 @@ import (
 )
 
 func run(context.Context, *Load) (Stats, error) {
-	return emptyStats(), &UnsupportedError{OS: runtime.GOOS}
+	return NoStats(), &UnsupportedError{OS: runtime.GOOS}
 }

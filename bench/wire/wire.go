@@ -47,8 +47,9 @@ type Load struct {
 	Threads     int // 0: 1
 
 	// Frame returns the next request of a connection, its size prefix included; the parts
-	// must stay as they are until the next call for the same connection. An empty frame
-	// ends the connection's requests: it is not asked again.
+	// must stay as they are until the next call for the same connection. No parts (nil) end
+	// the connection's requests: it is not asked again. Later has it asked again after
+	// the connection's next reply.
 	Frame func(conn int, seq int64) (parts [][]byte)
 	// OnReply gets each reply: size is that of the reply after its prefix, head the first
 	// HeadBytes of it (fewer when it is shorter; all of it with Keep), valid during the call.
@@ -58,7 +59,10 @@ type Load struct {
 	Failure   *Failure
 	HeadBytes int
 	Keep      bool
-	NoReply   bool // requests have no reply (acks=0); Depth does not matter then
+	// Want, when not nil, is asked about each reply whose head is there whether OnReply
+	// should get all of it, as with Keep.
+	Want    func(conn int, seq int64, size int, head []byte) bool
+	NoReply bool // requests have no reply (acks=0); Depth does not matter then
 
 	// Rate is requests/s over all connections in turn, each with an intended time; a
 	// connection that has Depth unanswered requests sends late, and that shows in Latency.
@@ -80,6 +84,10 @@ type Load struct {
 	ReplyTimeout  time.Duration // longest wait for a reply, or for a peer that takes nothing
 	MaxReplyBytes int
 }
+
+// Later is what Frame returns when the next request depends on a reply that has not come.
+// There must be one to come.
+func Later() [][]byte { return [][]byte{nil} }
 
 // Stats is what Run saw between OnSteady and OnEnd.
 type Stats struct {
@@ -117,12 +125,13 @@ func (f *Failure) Err() error {
 // what Failure got.
 func Run(ctx context.Context, l Load) (Stats, error) {
 	if err := l.check(); err != nil {
-		return emptyStats(), err
+		return NoStats(), err
 	}
 	return run(ctx, &l)
 }
 
-func emptyStats() Stats {
+// NoStats is what a run that never began measured: zeros, and empty histograms.
+func NoStats() Stats {
 	return Stats{Latency: hist.New(), Uncorrected: hist.New(), Lateness: hist.New()}
 }
 
