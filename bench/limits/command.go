@@ -15,7 +15,7 @@ import (
 	"github.com/millrace/millrace/tools/cli"
 )
 
-const examples = `  # everything, about ten minutes; the figures also as JSON
+const examples = `  # everything, about twenty minutes; the figures also as JSON
   {{.}} --all --json limits.json
 
   # what an append of 1 KiB and 64 KiB must cost, one connection
@@ -88,6 +88,9 @@ func (o *flags) run(cmd *cobra.Command) error {
 	}
 	file := result.File{Command: strings.Join(os.Args, " "), Started: time.Now(), Machine: observe.Machine(opts.withDefaults().Dir)}
 	floors, err := Measure(cmd.Context(), opts)
+	if opts.Progress != nil {
+		opts.Progress(Progress{})
+	}
 	file.Ended, file.Floors, file.Interrupted = time.Now(), floors, err != nil
 	if len(floors) > 0 {
 		if werr := Print(cmd.OutOrStdout(), floors); werr != nil && err == nil {

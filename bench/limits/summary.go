@@ -15,6 +15,8 @@ const (
 	mostSlow = 0.25
 	// busyShare is how busy the generator may be before it is said that it was the limit.
 	busyShare = 0.9
+	// wideSpread is from which spread on the range is told.
+	wideSpread = 0.5
 )
 
 // Summarize makes one floor of the samples of one way: the medians. Samples whose appends
@@ -43,6 +45,11 @@ func Summarize(samples []Sample) result.Floor {
 		f.CPUPerGB = f.CPUPerUnitUs / float64(s.SizeBytes) * 1e3
 	}
 	f.Spread = spread(kept, figure)
+	if v := sorted(kept, figure); f.Spread > wideSpread && f.CPUPerUnitUs > 0 {
+		// Two processes that wake each other cost twice as much on two processors as on one,
+		// and the scheduler decides anew each time: there are two modes, not one with noise.
+		notes = append(notes, fmt.Sprintf("%s to %s us", figureText(v[0]), figureText(v[len(v)-1])))
+	}
 	f.MBPerS = f.UnitsPerS * float64(s.SizeBytes) / 1e6
 	all := hist.New()
 	for _, x := range kept {

@@ -23,16 +23,16 @@ func Print(w io.Writer, floors []result.Floor) error {
 		}
 		p50, p99 := "", ""
 		if f.Latency != nil {
-			p50, p99 = figure(1e3*f.Latency.P50Ms), figure(1e3*f.Latency.P99Ms)
+			p50, p99 = figureText(1e3*f.Latency.P50Ms), figureText(1e3*f.Latency.P99Ms)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.0f %%\t%s\n", name, figure(f.CPUPerUnitUs), figure(f.CPUPerGB),
-			count(f.UnitsPerS), figure(f.MBPerS), p50, p99, 100*f.Spread, f.Note)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.0f %%\t%s\n", name, figureText(f.CPUPerUnitUs), figureText(f.CPUPerGB),
+			count(f.UnitsPerS), figureText(f.MBPerS), p50, p99, 100*f.Spread, f.Note)
 	}
 	return t.Flush()
 }
 
 // figure writes v with three digits.
-func figure(v float64) string {
+func figureText(v float64) string {
 	switch {
 	case v == 0:
 		return ""
@@ -50,7 +50,7 @@ func count(v float64) string {
 	if v >= 10e3 {
 		return fmt.Sprintf("%.0f k", v/1e3)
 	}
-	return figure(v)
+	return figureText(v)
 }
 
 func terminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
