@@ -22,6 +22,7 @@ type column struct {
 	Help       string // the long form of Name
 	Numeric    bool   // set flush right, sorted by value
 	Wide       bool   // holds sentences
+	Roomy      bool   // holds phrases
 }
 
 // row is one line; Kind dims a run that failed.
@@ -43,8 +44,11 @@ type field[T any] struct {
 	of func(T) cell
 }
 
-// wideText is how many bytes of text make a column one of sentences.
-const wideText = 60
+// How many bytes of text make a column one of sentences, and one of phrases.
+const (
+	wideText  = 60
+	roomyText = 28
+)
 
 // tableOf makes a table of items; columns without anything in them are left out.
 func tableOf[T any](id, title, note string, fields []field[T], items []T) table {
@@ -57,6 +61,7 @@ func tableOf[T any](id, title, note string, fields []field[T], items []T) table 
 			cells[i][j] = f.of(item)
 			used[j] = used[j] || cells[i][j].Text != ""
 			fields[j].Wide = fields[j].Wide || len(cells[i][j].Text) > wideText
+			fields[j].Roomy = fields[j].Roomy || len(cells[i][j].Text) > roomyText
 		}
 	}
 	for j, f := range fields {

@@ -214,13 +214,14 @@ func latencyTable(f *result.File) table {
 func systemTable(f *result.File) table {
 	type run = result.Run
 	broker := func(of func(*result.Cost) float64) func(run) float64 { return costOf(brokerCost, of) }
-	allocs := func(of func(*result.Cost) float64) func(run) cell {
+	// What the runtime tells may well be zero, so that zero is a figure here.
+	known := func(format func(float64) string, of func(*result.Cost) float64) func(run) cell {
 		return func(r run) cell {
 			if r.Broker == nil || !r.Broker.AllocsKnown {
 				return cell{Sort: math.NaN()}
 			}
 			v := of(r.Broker)
-			return cell{Text: result.Significant(v), Sort: v}
+			return cell{Text: format(v), Sort: v}
 		}
 	}
 	var runs []run
@@ -237,9 +238,9 @@ func systemTable(f *result.File) table {
 			figure("file", "MiB", "page cache mapped", mebibytes, broker(func(c *result.Cost) float64 { return float64(c.RSSFileBytes) })),
 			figure("system calls", "/request", "", result.Significant, broker(func(c *result.Cost) float64 { return c.SyscallsPerRequest })),
 			figure("switches", "/request", "context switches of all its threads", result.Significant, broker(func(c *result.Cost) float64 { return c.SwitchesPerRequest })),
-			{column{Name: "allocations", Unit: "/request", Numeric: true}, allocs(func(c *result.Cost) float64 { return c.AllocsPerRequest })},
-			{column{Name: "allocations", Unit: "/record", Numeric: true}, allocs(func(c *result.Cost) float64 { return c.AllocsPerRecord })},
-			figure("GC", "of CPU", "share of the garbage collector in the broker's CPU time", percent, broker(func(c *result.Cost) float64 { return c.GCShare })),
+			{column{Name: "allocations", Unit: "/request", Numeric: true}, known(result.Significant, func(c *result.Cost) float64 { return c.AllocsPerRequest })},
+			{column{Name: "allocations", Unit: "/record", Numeric: true}, known(result.Significant, func(c *result.Cost) float64 { return c.AllocsPerRecord })},
+			{column{Name: "GC", Unit: "of CPU", Help: "share of the garbage collector in the broker's CPU time", Numeric: true}, known(percent, func(c *result.Cost) float64 { return c.GCShare })},
 			figure("CPU", "s", "CPU seconds in the steady phase", result.Significant, broker(func(c *result.Cost) float64 { return c.CPUSeconds })),
 			text("system calls counted by", func(r run) string { return r.Broker.SyscallsBy }),
 		}, runs)

@@ -195,7 +195,7 @@ func floorTable(f *result.File) table {
 				if fl.Connections == 0 {
 					return cell{Sort: math.NaN()}
 				}
-				return cell{Text: fmt.Sprintf("%d x %d", fl.Connections, max(fl.Depth, 1)), Sort: math.NaN()}
+				return cell{Text: fmt.Sprintf("%dx%d", fl.Connections, max(fl.Depth, 1)), Sort: math.NaN()}
 			}},
 			figure("CPU", "us/unit", "CPU microseconds of the serving process per unit", result.Significant, func(fl floor) float64 { return fl.CPUPerUnitUs }),
 			figure("CPU", "s/GB", "", result.Significant, func(fl floor) float64 { return fl.CPUPerGB }),

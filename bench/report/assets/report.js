@@ -57,21 +57,29 @@
     return longest * 7.2 + 14;
   }
 
-  // A logarithmic axis shows 1, 2 and 5 of each power of ten when there are few powers.
-  const byPowers = { filter: logarithmic, grid: { stroke: () => colour("--grid"), width: 1, filter: logarithmic }, ticks: { stroke: () => colour("--line"), size: 5, filter: logarithmic } };
-  function logarithmic(u, values) {
-    if (values.length === 0) return values;
-    const powers = Math.log10(values[values.length - 1] / values[0]);
-    const shown = powers > 2.2 ? [1] : powers > 1.2 ? [1, 3] : [1, 2, 3, 5, 7];
-    return values.map((v) => {
-      const lead = Math.round(v / Math.pow(10, Math.floor(Math.log10(v) + 1e-9)));
-      return shown.includes(lead) ? v : null;
-    });
+  // A logarithmic axis has its marks at round numbers, more of them to a power of ten the
+  // fewer powers there are.
+  function logarithmic(u, axis, min, max) {
+    const powers = Math.log10(max / min);
+    const leads = powers > 2.5 ? [1] : powers > 1.3 ? [1, 3] : powers > 0.6 ? [1, 2, 5] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9];
+    const marks = [];
+    for (let p = Math.floor(Math.log10(min)); p <= Math.ceil(Math.log10(max)); p++) {
+      leads.forEach((lead) => {
+        const v = Number((lead * Math.pow(10, p)).toPrecision(2));
+        if (v >= min && v <= max) marks.push(v);
+      });
+    }
+    return marks;
   }
+  // Marks are ours: none is left out of grid, ticks and numbers.
+  const every = (u, marks) => marks;
+  const byPowers = { splits: logarithmic, filter: every, grid: { stroke: () => colour("--grid"), width: 1, filter: every }, ticks: { stroke: () => colour("--line"), size: 5, filter: every } };
   function around(u, min, max) {
     if (min === null || !(max > 0)) return [0.1, 10];
     return [min / 1.25, max * 1.25];
   }
+  // All of a run is shown from its start, a zoom as it was drawn.
+  const fromStart = (u, min, max) => [min === u.data[0][0] ? 0 : min, max];
   const fromZero = (u, min, max) => (max > 0 ? [0, max * 1.06] : [0, 1]);
 
   function chart(box, options, table, heading) {
@@ -163,7 +171,7 @@
     const table = (key) => uPlot.join(runs.map((r) => [r.time || [], (r.over && r.over[key]) || (r.time || []).map(() => null)]));
     const warm = Math.max(0, ...runs.map((r) => r.warmup || 0));
     const u = chart(box, {
-      scales: { x: { time: false }, y: { range: fromZero } },
+      scales: { x: { time: false, range: fromStart }, y: { range: fromZero } },
       axes: [below({ label: "seconds since the run began", values: numbers }), axis({ values: numbers, size: sideSize })],
       series: [{}].concat(runs.map((r, i) => line(r.name, i, "", { points: { show: few, size: 6 } }))),
       hooks: { drawClear: [(u) => shade(u, warm)] },
@@ -197,14 +205,25 @@
     ctx.fillStyle = colour("--muted");
     ctx.font = 11 * uPlot.pxRatio + "px system-ui, sans-serif";
     ctx.textAlign = "left";
-    ctx.textBaseline = "top";
-    if (ctx.measureText("warm-up").width < right - left) ctx.fillText("warm-up", left + 4 * uPlot.pxRatio, u.bbox.top + 3 * uPlot.pxRatio);
+    ctx.textBaseline = "bottom";
+    if (ctx.measureText("warm-up").width < right - left) ctx.fillText("warm-up", left + 4 * uPlot.pxRatio, u.bbox.top + u.bbox.height - 3 * uPlot.pxRatio);
     ctx.restore();
   }
 
   // ---- latency
 
+  const finest = 0.001; // ms: below a microsecond there is nothing to compare
   const places = [[Math.log10(2), "p50"], [1, "p90"], [2, "p99"], [3, "p99.9"], [4, "p99.99"], [5, "p99.999"], [6, "p99.9999"]];
+
+  // apart are the places whose names have room beside each other and before the edge.
+  function apart(u, most) {
+    const width = Math.max(u.width - 70, 100) / most, out = [];
+    places.forEach(([x]) => {
+      const last = out.length ? out[out.length - 1] : -1;
+      if ((x - last) * width >= 52 && (most - x) * width >= 14) out.push(x);
+    });
+    return out;
+  }
 
   function percentile(nines) {
     const p = 100 * (1 - Math.pow(10, -nines));
@@ -222,9 +241,9 @@
     const used = Object.keys(kinds).filter((k) => lines.some(({ l }) => l.kind === k));
     const dashed = used.length > 1;
     const u = chart(figure.querySelector(".plot"), {
-      scales: { x: { time: false, range: (u, min, max) => [min, max] }, y: { distr: 3, range: around } },
+      scales: { x: { time: false, range: (u, min, max) => [min, max] }, y: { distr: 3, range: (u, min, max) => around(u, Math.max(min, finest), max) } },
       axes: [
-        below({ label: "percentile", splits: () => places.map((p) => p[0]).filter((x) => x <= most), values: (u, at) => at.map((x) => places.find((p) => p[0] === x)[1]), space: 20 }),
+        below({ label: "percentile", splits: (u) => apart(u, most), values: (u, at) => at.map((x) => places.find((p) => p[0] === x)[1]), space: 20 }),
         axis(Object.assign({ values: numbers, size: sideSize }, byPowers)),
       ],
       series: [{}].concat(lines.map(({ r, i, l }) => line(!dashed ? r.name : runs.length === 1 ? kinds[l.kind] : r.name + ", " + kinds[l.kind], i, dashed ? l.kind : ""))),
@@ -280,8 +299,8 @@
   document.querySelectorAll("[data-curve]").forEach((card) => {
     const c = data.curves[Number(card.dataset.curve)];
     const wide = (values) => Math.min(...values) > 0 && Math.max(...values) / Math.min(...values) >= 50;
-    const every = c.y.concat(c.floor || []).filter((v) => v > 0);
-    const logX = wide(c.x), logY = every.length === c.y.length + (c.floor || []).length && wide(every);
+    const known = c.y.concat(c.floor || []).filter((v) => v > 0);
+    const logX = wide(c.x), logY = known.length === c.y.length + (c.floor || []).length && wide(known);
     const series = [{}, line("measured", 0, "", { points: { show: true, size: 7 } })];
     const table = [c.x, c.y];
     if (c.floor) {
@@ -291,7 +310,7 @@
     chart(card.querySelector(".plot"), {
       scales: { x: logX ? { time: false, distr: 3, range: around } : { time: false }, y: logY ? { distr: 3, range: around } : { range: fromZero } },
       axes: [
-        below(logX ? { label: c.xLabel, values: numbers, splits: () => c.x } : { label: c.xLabel, values: numbers }),
+        below(logX ? { label: c.xLabel, values: numbers, splits: () => c.x, filter: every } : { label: c.xLabel, values: numbers }),
         axis(logY ? { values: numbers, filter: logarithmic, size: sideSize } : { values: numbers, size: sideSize }),
       ],
       series,
