@@ -32,7 +32,7 @@ func TestHeadlineAndFindings(t *testing.T) {
 		{"one run", result.File{Runs: []result.Run{{Name: "n", RecordsPerS: 1234, MBPerS: 5, Latency: &result.Latency{P99Ms: 0.0482}}}}, "n: 1,234 records/s, 5 MB/s, p99 48.2 us", "unknown", nil},
 		{"failed", result.File{Runs: []result.Run{{Name: "n", Error: "refused"}}}, "n failed.", "missed", []string{"n failed: refused"}},
 		{"interrupted", result.File{Interrupted: true, Floors: make([]result.Floor, 3)}, "3 floors of this machine measured.", "unknown", []string{"The measurement was interrupted: what follows is what was done until then."}},
-		{"worse", result.File{Pairs: []result.Pairing{{Scenario: "s", Metric: "p50 ms", AName: "x", BName: "y", Ratio: 1.2, Low: 1.1, High: 1.3}}}, "y (B) against x (A): better in 0 of 1 figure, worse in 1, no clear difference in 0.", "missed", []string{"s, p50 ms: B is worse, 1.20x of A (1.10x to 1.30x)."}},
+		{"worse", result.File{Pairs: []result.Pairing{{Scenario: "s", Metric: "p50 ms", AName: "x", BName: "y", Ratios: []float64{1.1, 1.2, 1.3}, Ratio: 1.2, Low: 1.1, High: 1.3}}}, "y (B) against x (A): better in 0 of 1 figure, worse in 1, no clear difference in 0.", "missed", []string{"s, p50 ms: B is worse, 1.20x of A (1.10x to 1.30x)."}},
 		{"late", result.File{Runs: []result.Run{{Name: "n", Latency: &result.Latency{P99Ms: 1}, Lateness: &result.Latency{P99Ms: 0.3}}}}, "n: 0 records/s, 0 MB/s, p99 1.00 ms", "unknown", []string{"The generator itself was late, which is in the p99 of n (0.300 ms of 1.00 ms)."}},
 		{"busy", result.File{Machine: result.Machine{CPUs: 2, LoadAverage: 1.5}, Floors: make([]result.Floor, 1)}, "1 floor of this machine measured.", "unknown", []string{"The machine was busy when it began (load average 1.50 on 2 CPUs): ratios within this report hold better than its rates and latencies."}},
 	} {
@@ -49,16 +49,20 @@ func TestHeadlineAndFindings(t *testing.T) {
 
 func TestOutcomeNeedsAllPairs(t *testing.T) {
 	for _, c := range []struct {
-		low, high float64
-		higher    bool
-		want      outcome
+		low, ratio, high float64
+		higher           bool
+		want             outcome
 	}{
-		{1.1, 1.3, true, better}, {1.1, 1.3, false, worse}, {0.7, 0.9, true, worse}, {0.7, 0.9, false, better},
-		{0.9, 1.1, true, unclear}, {1, 1.1, true, unclear}, {0.5, 1, false, unclear}, {0, 0, true, unclear},
+		{1.1, 1.2, 1.3, true, better}, {1.1, 1.2, 1.3, false, worse}, {0.7, 0.8, 0.9, true, worse}, {0.7, 0.8, 0.9, false, better},
+		{0.9, 1.05, 1.1, true, unclear}, {1, 1.05, 1.1, true, unclear}, {0.5, 0.7, 1, false, unclear}, {0, 0, 0, true, unclear},
+		{1.01, 1.02, 1.09, true, unclear}, {0.9, 0.98, 0.99, true, unclear},
 	} {
-		if got := outcomeOf(result.Pairing{Low: c.low, High: c.high, HigherIsBetter: c.higher}); got != c.want {
+		if got := outcomeOf(result.Pairing{Ratios: make([]float64, 3), Low: c.low, Ratio: c.ratio, High: c.high, HigherIsBetter: c.higher}); got != c.want {
 			t.Errorf("%+v: %s", c, got)
 		}
+	}
+	if got := outcomeOf(result.Pairing{Ratios: make([]float64, 2), Low: 2, Ratio: 2, High: 2}); got != few {
+		t.Errorf("two pairs: %s", got)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 func pairTable(f *result.File) table {
 	type pair = result.Pairing
 	return tableOf("pairs", "A against B",
-		"Taken in turns: A B A B. The ratio is B/A of each pair; its median and its range. There is a difference only where the whole range lies on one side of 1.",
+		"Taken in turns: A B A B. The ratio is B/A of each pair; its median and its range. There is a difference only where all pairs have it on the same side of 1 and the median is off by more than 3 %.",
 		[]field[pair]{
 			text("scenario", func(p pair) string { return p.Scenario }),
 			text("figure", func(p pair) string { return p.Metric }),
@@ -37,15 +37,27 @@ type outcome string
 const (
 	better  outcome = "better"
 	worse   outcome = "worse"
-	unclear outcome = "no different"
+	unclear outcome = "no clear difference"
+	few     outcome = "too few pairs"
 )
 
-// outcomeOf is a difference only when all pairs agree on its direction.
+// noticed is what a median must be off by to count, fewest how many pairs are needed; both
+// as in bench/compare.
+const (
+	noticed = 0.03
+	fewest  = 3
+)
+
+// outcomeOf is a difference only when all pairs agree on its direction and it is noticed.
 func outcomeOf(p result.Pairing) outcome {
+	higher := p.Low > 1 && p.Ratio > 1+noticed
+	lower := p.High < 1 && p.High > 0 && p.Ratio < 1-noticed
 	switch {
-	case p.Low > 1 && p.HigherIsBetter, p.High < 1 && p.High > 0 && !p.HigherIsBetter:
+	case len(p.Ratios) < fewest:
+		return few
+	case higher && p.HigherIsBetter, lower && !p.HigherIsBetter:
 		return better
-	case p.Low > 1, p.High < 1 && p.High > 0:
+	case higher, lower:
 		return worse
 	default:
 		return unclear
