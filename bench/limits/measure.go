@@ -91,6 +91,13 @@ func Open(o Options) (*Bench, error) {
 // Close removes the files of b and gives its memory back.
 func (b *Bench) Close() error { return errors.Join(b.memory.Release(), os.RemoveAll(b.dir)) }
 
+// Lend gives the memory that b holds to whatever runs next, a broker for instance, so that it
+// finds what the samples find. The next sample that appends, or Return, takes it back.
+func (b *Bench) Lend() error { return b.memory.Release() }
+
+// Return takes back what Lend gave.
+func (b *Bench) Return() error { return b.memory.Take() }
+
 // Sample measures s once. Without a way it takes the first of Ways.
 func (b *Bench) Sample(ctx context.Context, s Spec) (Sample, error) {
 	if err := s.validate(); err != nil {

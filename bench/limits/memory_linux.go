@@ -9,9 +9,10 @@ import (
 )
 
 // Memory is memory that was written to and is kept, until it is wanted for something else.
-// A guest's host gives it memory when it first writes to it, which takes 10 to 20 times as
-// long as writing, and takes memory back that is free for long. What is kept here and
-// released just before a measurement is what the page cache of that measurement then gets.
+// A guest's host gives it memory when it first writes to it, which takes up to 60 times as
+// long as writing, and where free pages are reported to it (virtio-balloon) it takes pieces
+// of 2 MiB back that were free for two seconds. What is kept here and released just before a
+// measurement is what the page cache of that measurement then gets.
 type Memory struct {
 	bytes int64
 	held  []byte
