@@ -189,7 +189,7 @@ func duels(f *result.File) []duel {
 		i, known := at[p.Scenario]
 		if !known {
 			i, at[p.Scenario] = len(out), len(out)
-			out = append(out, duel{Scenario: p.Scenario, AName: p.AName, BName: p.BName, One: 50, Ticks: duelTicks(reach, place)})
+			out = append(out, duel{Scenario: p.Scenario, AName: sideName(p.AName, "A"), BName: sideName(p.BName, "B"), One: 50, Ticks: duelTicks(reach, place)})
 		}
 		o := outcomeOf(p)
 		row := duelRow{

@@ -111,7 +111,7 @@ func headTitle(f *result.File) string {
 	what := "nothing measured"
 	switch {
 	case len(f.Pairs) > 0:
-		what = f.Pairs[0].AName + " against " + f.Pairs[0].BName
+		what = sideName(f.Pairs[0].AName, "A") + " against " + sideName(f.Pairs[0].BName, "B")
 	case len(f.Runs) == 1:
 		what = f.Runs[0].Name
 	case len(f.Runs) > 1:

@@ -25,7 +25,7 @@ type tile struct {
 
 // finding is one sentence.
 type finding struct {
-	Class string // "missed" for what is wrong, "unknown" for what makes figures doubtful
+	Class string // "missed" for what is wrong, "met" for what is good, "unknown" for what makes figures doubtful
 	Text  string
 }
 
@@ -37,7 +37,7 @@ func summarise(f *result.File) summary {
 			s.Tiles = append(s.Tiles, t)
 		}
 	}
-	s.Findings = append(failures(f), doubts(f)...)
+	s.Findings = slices.Concat(failures(f), differences(f), doubts(f))
 	return s
 }
 
@@ -79,7 +79,7 @@ func headline(f *result.File) (words, class string) {
 			class = "missed"
 		}
 		p := f.Pairs[0]
-		return fmt.Sprintf("%s (B) against %s (A): better in %d of %s, worse in %d, no clear difference in %d.", p.BName, p.AName, b, count(len(f.Pairs), "figure"), w, u), class
+		return fmt.Sprintf("%s (B) against %s (A): better in %d of %s, worse in %d, no clear difference in %d.", sideName(p.BName, "B"), sideName(p.AName, "A"), b, count(len(f.Pairs), "figure"), w, u), class
 	case len(f.Runs) == 1:
 		return oneRun(f.Runs[0])
 	case len(f.Runs) > 0:
@@ -271,12 +271,37 @@ func failures(f *result.File) []finding {
 			out = append(out, finding{"missed", r.Name + " failed: " + r.Error})
 		}
 	}
+	return out
+}
+
+// differences are the figures in which B is worse or better, a line for each scenario.
+func differences(f *result.File) []finding {
+	var scenarios []string
+	found := map[string]map[outcome][]string{}
 	for _, p := range f.Pairs {
-		if outcomeOf(p) == worse {
-			out = append(out, finding{"missed", fmt.Sprintf("%s, %s: B is worse, %s of A (%s to %s).", p.Scenario, p.Metric, ratioText(p.Ratio), ratioText(p.Low), ratioText(p.High))})
+		if found[p.Scenario] == nil {
+			scenarios, found[p.Scenario] = append(scenarios, p.Scenario), map[outcome][]string{}
+		}
+		o := outcomeOf(p)
+		found[p.Scenario][o] = append(found[p.Scenario][o], p.Metric+" "+ratioText(p.Ratio))
+	}
+	var out []finding
+	for _, o := range []outcome{worse, better} {
+		for _, s := range scenarios {
+			if names := found[s][o]; len(names) > 0 {
+				out = append(out, finding{o.class(), fmt.Sprintf("%s: B is %s in %s.", s, o, strings.Join(names, ", "))})
+			}
 		}
 	}
 	return out
+}
+
+// sideName is the name of a side without its letter, which stands beside it.
+func sideName(name, letter string) string {
+	if inner, ok := strings.CutPrefix(name, letter+" ("); ok && strings.HasSuffix(inner, ")") {
+		return strings.TrimSuffix(inner, ")")
+	}
+	return name
 }
 
 // missedText says what a goal wanted and got; a title may lean on the one before it ("the

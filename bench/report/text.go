@@ -24,8 +24,11 @@ func writeText(w io.Writer, f *result.File) error {
 	}
 	for _, x := range s.Findings {
 		mark := "note: "
-		if x.Class == "missed" {
+		switch x.Class {
+		case "missed":
 			mark = "ATTENTION: "
+		case "met":
+			mark = "good: "
 		}
 		fmt.Fprintf(out, "  %s%s\n", mark, x.Text)
 	}

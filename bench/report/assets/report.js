@@ -25,7 +25,12 @@
     probe.style.color = "var(" + name + ")";
     return getComputedStyle(probe).color;
   }
-  const ofRun = (i) => "--c" + (i % colours);
+  // Runs of A and of B have a colour for each side, others one for each run.
+  const side = (run) => (/(^|\W)A$/.test(run.name) ? 0 : /(^|\W)B$/.test(run.name) ? 1 : -1);
+  data.groups.forEach((g) => {
+    const sides = g.runs.map(side);
+    g.runs.forEach((r, i) => { r.colour = "--c" + (sides.includes(-1) ? i % colours : sides[i]); });
+  });
 
   function digits(v) {
     const a = Math.abs(v);
@@ -152,8 +157,7 @@
     return i;
   }
 
-  function line(label, index, kind, more) {
-    const name = ofRun(index);
+  function line(label, name, index, kind, more) {
     return Object.assign({
       label, kind, colour: name, run: index, spanGaps: true, width: kind === "late" ? 1.25 : 1.75, dash: dashes[kind] || [],
       stroke: () => colour(name), points: { show: false },
@@ -173,7 +177,7 @@
     const u = chart(box, {
       scales: { x: { time: false, range: fromStart }, y: { range: fromZero } },
       axes: [below({ label: "seconds since the run began", values: numbers }), axis({ values: numbers, size: sideSize })],
-      series: [{}].concat(runs.map((r, i) => line(r.name, i, "", { points: { show: few, size: 6 } }))),
+      series: [{}].concat(runs.map((r, i) => line(r.name, r.colour, i, "", { points: { show: few, size: 6 } }))),
       hooks: { drawClear: [(u) => shade(u, warm)] },
     }, table(there[0].key), (x) => round(x) + " s");
     const say = document.createElement("span");
@@ -246,7 +250,7 @@
         below({ label: "percentile", splits: (u) => apart(u, most), values: (u, at) => at.map((x) => places.find((p) => p[0] === x)[1]), space: 20 }),
         axis(Object.assign({ values: numbers, size: sideSize }, byPowers)),
       ],
-      series: [{}].concat(lines.map(({ r, i, l }) => line(!dashed ? r.name : runs.length === 1 ? kinds[l.kind] : r.name + ", " + kinds[l.kind], i, dashed ? l.kind : ""))),
+      series: [{}].concat(lines.map(({ r, i, l }) => line(!dashed ? r.name : runs.length === 1 ? kinds[l.kind] : r.name + ", " + kinds[l.kind], r.colour, i, dashed ? l.kind : ""))),
     }, uPlot.join(lines.map(({ l }) => [l.x, l.y])), (x) => percentile(x) + ", ms");
     u.kinds = dashed ? used : [];
     if (!dashed) figure.querySelector("figcaption").append(Object.assign(document.createElement("small"), { textContent: kinds[used[0]] }));
@@ -261,7 +265,7 @@
     runs.forEach((r, i) => {
       const item = document.createElement("li");
       const b = Object.assign(document.createElement("button"), { type: "button" });
-      b.append(swatch(ofRun(i)), r.name);
+      b.append(swatch(r.colour), r.name);
       const show = () => { b.setAttribute("aria-pressed", String(!hidden[i])); apply(i); };
       b.addEventListener("click", () => { hidden[i] = !hidden[i]; show(); });
       b.addEventListener("mouseenter", () => focus(plots, i));
@@ -301,10 +305,10 @@
     const wide = (values) => Math.min(...values) > 0 && Math.max(...values) / Math.min(...values) >= 50;
     const known = c.y.concat(c.floor || []).filter((v) => v > 0);
     const logX = wide(c.x), logY = known.length === c.y.length + (c.floor || []).length && wide(known);
-    const series = [{}, line("measured", 0, "", { points: { show: true, size: 7 } })];
+    const series = [{}, line("measured", "--c0", 0, "", { points: { show: true, size: 7 } })];
     const table = [c.x, c.y];
     if (c.floor) {
-      series.push(line("floor", 1, "actual", { points: { show: true, size: 5 } }));
+      series.push(line("floor", "--c1", 1, "actual", { points: { show: true, size: 5 } }));
       table.push(c.floor);
     }
     chart(card.querySelector(".plot"), {
@@ -318,9 +322,9 @@
     if (!c.floor) return;
     const list = Object.assign(document.createElement("ul"), { className: "legend" });
     const item = Object.assign(document.createElement("li"), { className: "lines" });
-    [["measured", 0, ""], ["floor", 1, "actual"]].forEach(([name, i, kind]) => {
+    [["measured", "--c0", ""], ["floor", "--c1", "actual"]].forEach(([name, c, kind]) => {
       const s = document.createElement("span");
-      s.append(swatch(ofRun(i), kind), name);
+      s.append(swatch(c, kind), name);
       item.append(s);
     });
     list.append(item);
