@@ -24,6 +24,8 @@ type committer struct {
 	rounds  int64
 	batches []byte   // of the round, not yet written
 	waiting []waiter // of the round
+	told    []waiter // by the other thread, in wayRelay
+	replies []byte   // as many as a connection ever got at once; of whoever answers
 
 	// The rest is shared with the other thread, under mu; work tells it that written is not
 	// empty. done is what it synced, for wayRelay.
@@ -79,7 +81,7 @@ func (h *committer) round() error {
 		if err := fdatasync(h.seg.fd); err != nil {
 			return err
 		}
-		err := answer(h.waiting, h.offset)
+		err := h.answer(h.waiting)
 		h.waiting = h.waiting[:0]
 		return err
 	}
@@ -123,7 +125,7 @@ func (h *committer) sync() error {
 			return err
 		}
 		if h.way == waySyncer {
-			if err := answer(batch, 0); err != nil {
+			if err := h.answer(batch); err != nil {
 				return err
 			}
 			continue
@@ -145,21 +147,19 @@ func (h *relayed) wakeBy(eventfd int) { h.wake = eventfd }
 
 func (h *relayed) woken() error {
 	h.mu.Lock()
-	done := h.done
-	h.done = nil
+	h.told, h.done = h.done, h.told[:0]
 	h.mu.Unlock()
-	return answer(done, 0)
+	return h.answer(h.told)
 }
 
 // answer sends the replies of a sync, one write for each connection. They are small against
 // a socket's buffer: one that does not take them belongs to a client that does not read.
-func answer(waiters []waiter, offset int64) error {
-	var replies []byte
+func (h *committer) answer(waiters []waiter) error {
 	for _, w := range waiters {
-		for len(replies) < w.requests*produceReplyBytes {
-			replies = appendReply(replies, offset)
+		for len(h.replies) < w.requests*produceReplyBytes {
+			h.replies = appendReply(h.replies, 0)
 		}
-		b := replies[:w.requests*produceReplyBytes]
+		b := h.replies[:w.requests*produceReplyBytes]
 		_, errno := w.c.call(unix.SYS_SENDTO, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0, unix.EPIPE, unix.ECONNRESET, unix.EBADF, unix.ENOTSOCK: // the client is gone

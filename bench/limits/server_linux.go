@@ -13,11 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// heapLimitBytes is from where on the server collects garbage after all.
+const heapLimitBytes = 512 << 20
+
 // serve does j until lines end.
 func serve(j job, lines *bufio.Scanner, out *reporter) error {
 	// No garbage is made while measuring, and a collection would wait for threads that sit in
 	// raw system calls.
 	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(heapLimitBytes)
 	if !networked(j.Kind) {
 		return serveLocal(j, lines, out)
 	}
