@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/bench/raw"
@@ -29,6 +30,7 @@ type Progress interface {
 	// Point is one interval of the run of that name.
 	Point(run string, p result.Point)
 	// Phase is what the run does now: "topics", "preload", "warm-up", "steady", "clean-up".
+	// The points of a preload count as warm-up.
 	Phase(run, phase string)
 }
 
@@ -90,7 +92,7 @@ func measure(ctx context.Context, s *Spec, p Progress, run *result.Run) (err err
 	}
 	if s.PreloadBytes > 0 {
 		p.Phase(s.Name, "preload")
-		if err := preload(ctx, s, c, parts); err != nil {
+		if err := preload(ctx, s, c, parts, p); err != nil {
 			return fmt.Errorf("preload: %w", err)
 		}
 	}
@@ -99,6 +101,7 @@ func measure(ctx context.Context, s *Spec, p Progress, run *result.Run) (err err
 			return fmt.Errorf("empty the page cache: %w", err)
 		}
 	}
+	addNote(run, scope(s, parts))
 	m := newMeter(ctx, s, parts[0].Address, p)
 	defer m.close()
 	p.Phase(s.Name, "warm-up")
@@ -107,6 +110,25 @@ func measure(ctx context.Context, s *Spec, p Progress, run *result.Run) (err err
 	o.fill(run)
 	m.fill(run)
 	return err
+}
+
+// scope says what the broker's cost is of, where that is not plain.
+func scope(s *Spec, parts []raw.Partition) string {
+	var notes []string
+	switch {
+	case s.Kind == Both:
+		notes = append(notes, "cost is per record produced, and holds that of consuming it")
+	case s.Kind == FanOut && s.produces():
+		notes = append(notes, "cost is per record consumed, and holds that of producing it once")
+	}
+	leaders := map[string]bool{}
+	for _, p := range parts {
+		leaders[p.Address] = true
+	}
+	if len(leaders) > 1 {
+		notes = append(notes, fmt.Sprintf("%d brokers lead the partitions, and the cost is that of one of them", len(leaders)))
+	}
+	return strings.Join(notes, "; ")
 }
 
 // engine is what makes the load.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -210,6 +211,9 @@ func TestReplay(t *testing.T) {
 			defer cancel()
 			read := 0.0
 			p := &progressFunc{point: func(pt result.Point) {
+				if pt.Warmup {
+					return // of the preload
+				}
 				if read += pt.RecordsPerS * pt.IntervalS; read > 200 { // some 90 are stored
 					cancel()
 				}
@@ -252,6 +256,28 @@ func TestBothDirections(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A cold run ends when everything was read, long before its time.
+func TestColdReadsOnce(t *testing.T) {
+	for _, client := range []string{Raw, Franz} {
+		t.Run(client, func(t *testing.T) {
+			f := newFake(t, 1)
+			s := f.small(Consume, client)
+			s.PreloadBytes, s.Records, s.Duration, s.Warmup, s.Consumers = 50_000, 0, time.Hour, time.Hour, 2
+			if client == Franz {
+				s.Consumers = 4 // one without a partition
+			}
+			s.Cold = func() error { return nil }
+			if run, stored := mustRun(t, s, nil), f.stored(t, "t")["t"]; run.Records != stored || stored < 400 || run.WarmupS > 1000 {
+				t.Errorf("read %d of %d", run.Records, stored)
+			}
+			s.Cold = func() error { return os.ErrPermission }
+			if _, err := Run(t.Context(), s, nil); !errors.Is(err, os.ErrPermission) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 

@@ -26,6 +26,7 @@ type franz struct {
 
 	warm     atomic.Bool   // the warm-up goes on
 	base     atomic.Int64  // records of main when it was over
+	reading  atomic.Int64  // consumers that have not read everything
 	stopping chan struct{} // closed when the steady phase is over
 	started  int64         // pace.Now, when the load began
 	finished chan struct{} // closed when Records have been sent or received

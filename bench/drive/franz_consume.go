@@ -59,12 +59,13 @@ func (f *franz) consumers(ctx context.Context) ([]*consumer, error) {
 	}
 	var all []*consumer
 	for i := range s.Consumers {
-		c := &consumer{f: f, again: s.FetchMode == Replay && s.Duration > 0}
+		c := &consumer{f: f, again: s.FetchMode == Replay && s.Duration > 0 && s.Cold == nil}
 		if s.ConsumerGroup == "" {
 			c.take(i, bounds)
 		}
 		all = append(all, c)
 	}
+	f.reading.Store(int64(len(all)))
 	return all, nil
 }
 
@@ -126,6 +127,10 @@ func (c *consumer) offsets() map[string]map[int32]kgo.Offset {
 
 // run reads until ctx ends.
 func (c *consumer) run(ctx context.Context) {
+	if c.f.spec.Cold != nil && c.owned != nil && c.left == 0 {
+		c.f.readAll() // more consumers than partitions
+		return
+	}
 	for ctx.Err() == nil {
 		fetches := c.client.PollFetches(ctx)
 		if ctx.Err() != nil {
@@ -138,9 +143,21 @@ func (c *consumer) run(ctx context.Context) {
 		})
 		records, payload := c.count(fetches)
 		c.f.received(records, payload)
-		if c.again && c.left == 0 && records > 0 {
+		switch {
+		case c.left > 0 || records == 0:
+		case c.again:
 			c.rewind()
+		case c.f.spec.Cold != nil:
+			c.f.readAll()
+			return
 		}
+	}
+}
+
+// readAll is called by a consumer that reads once and has; the last one ends the run.
+func (f *franz) readAll() {
+	if f.reading.Add(-1) == 0 {
+		f.finish()
 	}
 }
 
@@ -160,16 +177,20 @@ func (c *consumer) count(fetches kgo.Fetches) (records, payload int64) {
 	return records, payload
 }
 
-// rewind begins again at the start of every partition.
+// rewind begins again at the start of every partition that has records.
 func (c *consumer) rewind() {
-	drop := map[string][]int32{}
+	from := map[string]map[int32]kgo.EpochOffset{}
 	for topic, parts := range c.owned {
-		for index := range parts {
-			drop[topic] = append(drop[topic], index)
+		from[topic] = map[int32]kgo.EpochOffset{}
+		for index, p := range parts {
+			if p.end > p.start {
+				from[topic][index] = kgo.EpochOffset{Epoch: -1, Offset: p.start}
+				p.done = false
+				c.left++
+			}
 		}
 	}
-	c.client.RemoveConsumePartitions(drop)
-	c.client.AddConsumePartitions(c.offsets())
+	c.client.SetOffsets(from)
 }
 
 // received counts, and ends the run when that were enough records.

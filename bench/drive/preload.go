@@ -14,12 +14,12 @@ import (
 
 // preload produces what is to be read, evenly over all partitions: with raw connections
 // where listener and system allow, because it may be many GB.
-func preload(ctx context.Context, s *Spec, c *cluster, parts []raw.Partition) error {
+func preload(ctx context.Context, s *Spec, c *cluster, parts []raw.Partition, p Progress) error {
 	load := *s
 	load.Kind, load.Acks, load.Idempotent = Produce, -1, false
 	load.Warmup, load.Duration, load.Rate = 0, 0, 0
 	load.Producers, load.Connections, load.Depth = 1, 0, 0
-	load.Flame, load.Admin = nil, ""
+	load.Flame, load.Admin, load.Cold = nil, "", nil
 	batches, err := buildBatches(s)
 	if err != nil {
 		return err
@@ -27,7 +27,7 @@ func preload(ctx context.Context, s *Spec, c *cluster, parts []raw.Partition) er
 	records, bytes, _ := sum(batches)
 	n := max(int64(float64(s.PreloadBytes)/float64(bytes)*float64(len(batches))+0.5), int64(len(parts)))
 	load.Records = n * max(1, records/int64(len(batches)))
-	m := &meter{spec: &load, progress: Quiet{}}
+	m := &meter{spec: &load, progress: preparing{p}}
 	var elsewhere *wire.UnsupportedError
 	if !secured(s.Props) {
 		if _, err = runRaw(ctx, &load, m, c, parts); !errors.As(err, &elsewhere) {
@@ -36,6 +36,16 @@ func preload(ctx context.Context, s *Spec, c *cluster, parts []raw.Partition) er
 	}
 	_, err = runFranz(ctx, &load, m, c, parts)
 	return err
+}
+
+// preparing passes on how fast it goes, and no phase but the one that was told already.
+type preparing struct{ Progress }
+
+func (preparing) Phase(string, string) {}
+
+func (p preparing) Point(run string, pt result.Point) {
+	pt.Warmup = true
+	p.Progress.Point(run, pt)
 }
 
 // runIdle holds connections open and says nothing on them.

@@ -124,7 +124,7 @@ func (r *rawRun) fetchSpec(ctx context.Context, main bool) (raw.FetchSpec, error
 	spec := raw.FetchSpec{
 		Common: r.common(s.Consumers, main), Mode: raw.FetchMode(s.FetchMode), MaxBytes: int32(s.FetchBytes),
 		PartitionMaxBytes: int32(s.FetchPartitionBytes), MinBytes: int32(s.MinBytes), MaxWaitMs: int32(s.MaxWaitMs),
-		Offset: -1, Every: s.Kind == FanOut, Rate: s.FetchRate,
+		Offset: -1, Every: s.Kind == FanOut, Once: s.Cold != nil, Rate: s.FetchRate,
 	}
 	spec.Depth = s.depth(1)
 	if main && !s.produces() {

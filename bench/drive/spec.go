@@ -83,8 +83,9 @@ type Spec struct {
 	TimeoutMs  int            // of a produce request; 0: 30000
 	Batches    int            // Raw: how many different batches are made ahead; 0: 16
 
-	// Producers and Consumers are clients: connections (Raw) or instances of the library.
-	// Connections, when not 0, stands for both. 0: 1 of what the Kind needs.
+	// Producers and Consumers are clients: connections (Raw) or instances of the library; 0:
+	// 1 of what the Kind needs. Connections, when not 0, stands for Producers in a run that
+	// sends, else for Consumers; an Idle run only has them.
 	Producers, Consumers, Connections int
 	// Depth is requests in flight per connection; 0: 5 of produce, 1 of fetch.
 	Depth int
@@ -114,8 +115,8 @@ type Spec struct {
 
 	// PreloadBytes of records are produced before a reading run, over all partitions.
 	PreloadBytes int64
-	// Cold asks that the broker's page cache is dropped before the steady phase by what
-	// the caller gives here; nil reads what is cached.
+	// Cold, when not nil, empties the broker's page cache after the preload. Such a run has
+	// no warm-up, and ends when everything has been read once: the rest would be warm.
 	Cold func() error
 
 	Warmup, Duration time.Duration // 0 Duration: until Records
@@ -181,6 +182,9 @@ func (s Spec) withDefaults() Spec {
 		if s.Kind == Both || s.Kind == FanOut && s.Producers > 0 {
 			s.FetchMode = Tail
 		}
+	}
+	if s.Cold != nil {
+		s.Warmup = 0
 	}
 	if s.Topic == "" {
 		s.Topic = "millrace-bench"
