@@ -97,6 +97,8 @@
       cursor: { y: false, points: { size: 7 }, drag: { x: true, y: false } },
     }, options);
     all.hooks = Object.assign({ setCursor: [(u) => point(u, tip, heading)] }, options.hooks);
+    box.setAttribute("role", "img");
+    box.setAttribute("aria-label", (box.closest(".card").querySelector("h3") || {}).textContent + ": " + all.axes[0].label);
     const u = new uPlot(all, table, box);
     u.over.append(tip);
     u.over.addEventListener("mouseleave", () => { tip.hidden = true; });
