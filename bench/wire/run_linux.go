@@ -312,7 +312,7 @@ func (r *runner) pointAt(now totals, nowNs int64) {
 	p := result.Point{
 		AtS: float64(nowNs-r.startNs) / 1e9, IntervalS: s, Warmup: warm,
 		RecordsPerS: float64(now.requests-r.last.requests) / s, MBPerS: float64(bytes) / 1e6 / s,
-		P50Ms: ms(d.Percentile(50)), P99Ms: ms(d.Percentile(99)), MaxMs: ms(d.Max()),
+		MeanMs: ms(d.Mean()), P50Ms: ms(d.Percentile(50)), P99Ms: ms(d.Percentile(99)), MaxMs: ms(d.Max()),
 	}
 	r.last, r.lastNs = now, nowNs
 	r.series = append(r.series, p)
