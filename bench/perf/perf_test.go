@@ -132,6 +132,46 @@ func TestBrokerWithoutGroups(t *testing.T) {
 	}
 }
 
+// The same commands over bare connections.
+func TestRawClient(t *testing.T) {
+	_, at := clitest.Cluster(t, kfake.SeedTopics(3, "load"))
+	got := produce(t, "--client raw --topic load --num-records 3000 --record-size 100 --throughput -1 --producers 2 --keys seq --producer-props bootstrap.servers="+at+" acks=1 batch.size=1000 compression.type=lz4")
+	m := total.FindStringSubmatch(lastLine(got.Out))
+	if got.Code != 0 || m == nil {
+		t.Fatalf("%+v", got)
+	}
+	sum, _ := ends(t, at, "load")
+	if told, _ := strconv.ParseInt(m[1], 10, 64); told < 3000 || sum < told {
+		t.Fatalf("%d records told, the topic has %d", told, sum)
+	}
+	// They are records like any others.
+	if got = consume(t, fmt.Sprintf("--bootstrap-server %s --topic load --messages %d", at, sum)); got.Code != 0 || !strings.Contains(got.Out, fmt.Sprintf(", %d, ", sum)) {
+		t.Errorf("%+v", got)
+	}
+	// More than there are: it begins again.
+	got = consume(t, fmt.Sprintf("--client raw --bootstrap-server %s --topic load --messages %d --consumers 3", at, 2*sum))
+	if f := strings.Split(lastLine(got.Out), ", "); got.Code != 0 || len(f) != 10 {
+		t.Errorf("%+v", got)
+	} else if n, _ := strconv.ParseInt(f[4], 10, 64); n < 2*sum {
+		t.Errorf("%d records were read, want %d", n, 2*sum)
+	}
+	for words, want := range map[string]string{
+		" security.protocol=SSL":    "--client raw speaks PLAINTEXT only, not security.protocol=SSL",
+		" transactional.id=x":       "--client raw has no transactions",
+		" --print-metrics":          "--client raw has neither --print-metrics nor --warmup-records",
+		" --record-size 0":          "--record-size should be greater than zero",
+		" acks=0 --congestion none": "none",
+	} {
+		got = produce(t, "--client raw --topic load --num-records 3000 --record-size 100 --producer-props bootstrap.servers="+at+words)
+		if got.Code != 1 || !strings.Contains(got.Err, want) {
+			t.Errorf("%s: %+v, want %q", words, got, want)
+		}
+	}
+	if got = consume(t, "--client raw --bootstrap-server "+at+" --topic nope --messages 1"); got.Code != 1 || !strings.Contains(got.Err, "topic nope: ") {
+		t.Errorf("%+v", got)
+	}
+}
+
 // What stands in the files agrees with the lines.
 func TestFiles(t *testing.T) {
 	_, at := clitest.Cluster(t, kfake.SeedTopics(1, "a", "b"))

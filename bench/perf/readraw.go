@@ -70,11 +70,10 @@ func readRaw(ctx context.Context, r *readRun, stderr io.Writer) (result.Run, err
 	return run, err
 }
 
-// rawPoint counts an interval as one poll.
+// rawPoint counts an interval.
 func (r *readRun) rawPoint(p result.Point) {
 	r.mu.Lock()
-	now := r.wall.now()
-	r.stats.polled(now, int64(math.Round(p.RecordsPerS*p.IntervalS)), int64(p.MBPerS*p.IntervalS*1e6), 0)
+	r.stats.interval(r.wall.now(), int64(math.Round(p.RecordsPerS*p.IntervalS)), int64(p.MBPerS*p.IntervalS*1e6))
 	r.mu.Unlock()
 	r.session.point(p)
 }

@@ -62,6 +62,20 @@ func (s *readStats) polled(nowMs, records, bytes, firstBytes int64) {
 	s.bytes += bytes
 }
 
+// interval counts what came in an interval that ended at nowMs, whole: without polls there
+// is no first record to print a line at. An interval may be a little short.
+func (s *readStats) interval(nowMs, records, bytes int64) {
+	s.records += records
+	s.bytes += bytes
+	if 10*(nowMs-s.lastMs) < 9*s.every {
+		return
+	}
+	if s.detailed {
+		s.printProgress(nowMs)
+	}
+	s.lastMs, s.lastRecords, s.lastBytes = nowMs, s.records, s.bytes
+}
+
 func (s *readStats) printProgress(nowMs int64) {
 	elapsed := float64(nowMs - s.lastMs)
 	mb := float64(s.bytes) / mib

@@ -29,6 +29,8 @@ func TestPerfScripts(t *testing.T) {
 		{"kafka-consumer-perf-test.sh --bootstrap-server AT --topic load --messages 1 --group g", "do not serve consumer groups", 1},
 		{"kafka-e2e-latency.sh AT load 20 1 100", `Avg latency: [\d.]+ ms`, 0},
 		{"millrace bench producer --bootstrap-server AT --topic load --duration 200ms --record-size 10 --throughput 2000 --json out.json", `^\d+ records sent(?s:.*)from the intended send time`, 0},
+		{"millrace bench producer --client raw --bootstrap-server AT --topic load --num-records 5000 --record-size 100 --producer-props acks=1 batch.size=4096", `^\d+ records sent(?s:.*)of a produce request`, 0},
+		{"millrace bench consumer --client raw --bootstrap-server AT --topic load --messages 20000", `(?s:.*)of a fetch request`, 0},
 		{"millrace bench report out.json", `produce 10 B to load`, 0},
 		{"millrace bench nothing", `unknown command "nothing"`, 1},
 	} {
