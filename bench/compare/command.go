@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/millrace/millrace/bench/drive"
 	"github.com/millrace/millrace/bench/observe"
 	"github.com/millrace/millrace/bench/progress"
 	"github.com/millrace/millrace/bench/report"
@@ -156,7 +155,7 @@ func (o *options) validate() error {
 	return nil
 }
 
-func (o *options) measure(cmd *cobra.Command, names []string) error {
+func (o *options) measure(cmd *cobra.Command, names []string) (err error) {
 	scenarios, err := o.selected(names)
 	if err != nil {
 		return err
@@ -170,9 +169,11 @@ func (o *options) measure(cmd *cobra.Command, names []string) error {
 	}
 	tell := progress.New(cmd.ErrOrStderr(), o.quiet)
 	defer tell.Close()
+	driver := &suite.Machine{TempDir: o.tempDir, Congestion: o.congestion}
+	defer func() { err = errors.Join(err, driver.Close()) }()
 	c := &comparison{
-		a: o.side(o.a, props), b: o.side(o.b, props), pairs: o.pairs, warmup: o.warmup, duration: o.duration, congestion: o.congestion,
-		tell: tell, drive: drive.Run,
+		a: o.side(o.a, props), b: o.side(o.b, props), pairs: o.pairs, warmup: o.warmup, duration: o.duration,
+		tell: tell, drive: driver.Drive,
 		file: &result.File{Command: result.CommandLine(os.Args), Version: result.Version(), Started: time.Now(), Machine: observe.Machine(o.tempDir)},
 		save: (&report.Outputs{JSON: o.outputs.JSON}).Save,
 	}

@@ -31,7 +31,6 @@ type comparison struct {
 	a, b             side
 	pairs            int
 	warmup, duration time.Duration // 0: the scenario's own, else a second and three
-	congestion       string
 	tell             teller
 	drive            func(ctx context.Context, s drive.Spec, p drive.Progress) (result.Run, error)
 	file             *result.File
@@ -94,7 +93,6 @@ func (c *comparison) scenario(ctx context.Context, sc suite.Scenario) (err error
 func (c *comparison) measure(ctx context.Context, sc suite.Scenario, t *suite.Target, n, which int) (result.Run, error) {
 	load := sc.Aim(t)
 	load.Name = c.runName(sc, n, which)
-	load.Congestion = c.congestion
 	load.Warmup, load.Duration = c.times(sc)
 	run, err := c.drive(ctx, load, c.tell)
 	if err != nil && run.SteadyS == 0 {

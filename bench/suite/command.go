@@ -92,7 +92,7 @@ func (o *options) register(cmd *cobra.Command) {
 	f.StringVar(&o.congestion, "congestion", "", "TCP congestion control of the generator and of the floors (reno, cubic, bbr); the system's by default.")
 	f.IntVar(&o.rounds, "rounds", 0, "How often each scenario is measured; the median counts. 0: 1 in the short suite and 3 in the full one, more where a goal is judged.")
 	f.DurationVar(&o.warmup, "warmup", 0, "Warm-up before each measurement; 0: 0.5 s in the short suite, 1 s in the full one.")
-	f.DurationVar(&o.duration, "duration", 0, "Steady phase of each measurement; 0: 2 s in the short suite, 5 s in the full one, longer for latency.")
+	f.DurationVar(&o.duration, "duration", 0, "Steady phase of each measurement; 0: 1.5 s in the short suite, 3 s in the full one, longer for latency.")
 	f.IntVar(&o.maxKeptGB, "max-kept-gb", 30, "Leave out scenarios that keep more than so many GB on the disk.")
 	f.IntVar(&o.maxPartitions, "max-partitions", 10000, "Leave out scenarios with more partitions.")
 	f.IntVar(&o.maxConnections, "max-connections", 1000, "Leave out scenarios with more connections.")
@@ -206,9 +206,9 @@ func (o *options) measure(cmd *cobra.Command) (err error) {
 // session is one without a machine.
 func (o *options) session() *session {
 	s := &session{full: !o.short, selected: o.run != "", flame: o.flame, forced: o.duration > 0}
-	s.rounds, s.goalRounds, s.warmup, s.duration = 3, 5, time.Second, 5*time.Second
+	s.rounds, s.goalRounds, s.warmup, s.duration = 3, 5, time.Second, 3*time.Second
 	if o.short {
-		s.rounds, s.goalRounds, s.warmup, s.duration = 1, 3, 500*time.Millisecond, 2*time.Second
+		s.rounds, s.goalRounds, s.warmup, s.duration = 1, 3, 500*time.Millisecond, 1500*time.Millisecond
 	}
 	if o.rounds > 0 {
 		s.rounds, s.goalRounds = o.rounds, o.rounds
@@ -225,7 +225,7 @@ func (o *options) session() *session {
 func (o *options) machine() (*Machine, error) {
 	m := &Machine{Binary: o.binary, TempDir: o.tempDir, Congestion: o.congestion, SampleTime: time.Second, AllWays: !o.short, Settings: map[string]string{}}
 	if o.short {
-		m.SampleTime = 700 * time.Millisecond
+		m.SampleTime, m.HoldBytes = 700*time.Millisecond, 3*gib
 	}
 	for _, kv := range o.overrides {
 		k, v, _ := strings.Cut(kv, "=")

@@ -55,9 +55,9 @@ func goals() []goal {
 // notRun is why a goal is unknown whose scenario was not selected.
 const notRun = "was not run"
 
-// judged says whether a goal is about the scenario by name.
+// judged says whether a goal sets the scenario of this name against its floor.
 func judged(scenario string) bool {
-	return slices.ContainsFunc(goals(), func(g goal) bool { return g.run == scenario })
+	return slices.ContainsFunc(goals(), func(g goal) bool { return g.floor && g.run == scenario })
 }
 
 // judge sets each goal beside what was measured. done holds the scenarios that ran, by name.

@@ -15,6 +15,7 @@ const (
 	curveConnections = "connections"
 	curvePartitions  = "partitions"
 	curveSmall       = "partitions, small requests"
+	curveFirst       = "partitions, first appends"
 	curveIdle        = "partitions, idle"
 	curveKeptWrite   = "GB kept, produce"
 	curveKeptRead    = "GB kept, fetch"
@@ -40,25 +41,37 @@ func connectionGrowth() []Scenario {
 func partitionGrowth() []Scenario {
 	var out []Scenario
 	for _, n := range []int{1, 10, 100, 1000, 10000} {
+		load := produce(kib, n, 1)
+		load.Warmup = allTouched(n)
 		out = append(out, Scenario{
-			Name: fmt.Sprintf("partitions x%d", n), Group: "growth: partitions",
-			Title: "batches of 64KiB in turn to " + count(n, "partition"),
-			Load:  produce(kib, n, 1), Floor: limits.Spec{Kind: limits.Append, SizeBytes: 64 * kib, Connections: 1, Depth: 5}, Per: PerGB,
+			Name: fmt.Sprintf("partitions x%d", n), Group: "growth: partitions", Title: "batches of 64KiB in turn to " + count(n, "partition"),
+			Load: load, Floor: limits.Spec{Kind: limits.Append, SizeBytes: 64 * kib, Connections: 1, Depth: 5}, Per: PerGB,
 			Rounds: 1, Curve: curvePartitions, X: float64(n),
 		})
 	}
 	for _, n := range []int{1, 10, 100, 1000, 10000} {
 		load := produce(kib, n, 1)
-		load.BatchBytes = kib
+		load.BatchBytes, load.Warmup = kib, allTouched(n)
 		out = append(out, Scenario{
-			Name: fmt.Sprintf("partitions x%d batch=1KiB", n), Group: "growth: partitions",
-			Title: "batches of 1KiB in turn to " + count(n, "partition"),
-			Load:  load, Floor: limits.Spec{Kind: limits.Append, SizeBytes: kib, Connections: 1, Depth: 5}, Per: PerRequest,
+			Name: fmt.Sprintf("partitions x%d batch=1KiB", n), Group: "growth: partitions", Title: "batches of 1KiB in turn to " + count(n, "partition"),
+			Load: load, Floor: limits.Spec{Kind: limits.Append, SizeBytes: kib, Connections: 1, Depth: 5}, Per: PerRequest,
 			Rounds: 1, Curve: curveSmall, X: float64(n),
+		})
+	}
+	for _, n := range []int{100, 1000, 10000} {
+		load := produce(kib, n, 1)
+		load.BatchBytes, load.Warmup, load.Duration, load.Records = kib, time.Nanosecond, 2*time.Minute, int64(n)
+		out = append(out, Scenario{
+			Name: fmt.Sprintf("first append x%d batch=1KiB", n), Group: "growth: partitions", Title: "one batch of 1KiB, its first, to each of " + count(n, "partition"),
+			Load: load, Per: PerRequest, Rounds: 1, Curve: curveFirst, X: float64(n),
 		})
 	}
 	return out
 }
+
+// allTouched is a warm-up in which each of n partitions gets its first batches: what a
+// segment costs once is a curve of its own.
+func allTouched(n int) time.Duration { return time.Second + time.Duration(n)*4*time.Millisecond }
 
 // idleGrowth does nothing, which must cost nothing.
 func idleGrowth() []Scenario {

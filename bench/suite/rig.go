@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/bench/drive"
 	"github.com/millrace/millrace/bench/launch"
 	"github.com/millrace/millrace/bench/limits"
+	"github.com/millrace/millrace/bench/observe"
 	"github.com/millrace/millrace/bench/result"
 	"github.com/millrace/millrace/tools/cli"
 )
@@ -59,6 +60,10 @@ type Machine struct {
 	Congestion string            // TCP congestion control of the generator and the floors
 	SampleTime time.Duration     // of one sample of a floor
 	AllWays    bool              // try each way of a floor's work, and take the cheapest
+	// HoldBytes of memory are held between runs and lent to each, so that neither a broker nor
+	// a floor meets memory that a host has to back first, which costs up to 20 times more.
+	// 0: a quarter of the machine's, at most 6 GiB.
+	HoldBytes int64
 
 	floors *limits.Bench
 	ways   map[limits.Spec]limits.Spec // the way that was the cheapest
@@ -72,7 +77,7 @@ func (m *Machine) Broker(ctx context.Context, settings map[string]string) (*Targ
 		return &t, nil
 	}
 	// What a run deletes must be gone from disk and page cache when the next one begins.
-	config := map[string]string{"log.segment.delete.delay.ms": "100"}
+	config := map[string]string{"log.segment.delete.delay.ms": deleteDelayMs}
 	for _, more := range []map[string]string{settings, m.Settings} {
 		for k, v := range more {
 			config[k] = v
@@ -88,7 +93,46 @@ func (m *Machine) Broker(ctx context.Context, settings map[string]string) (*Targ
 // Drive implements rig.
 func (m *Machine) Drive(ctx context.Context, s drive.Spec, p drive.Progress) (result.Run, error) {
 	s.Congestion = m.Congestion
-	return drive.Run(ctx, s, p)
+	if writes := s.Kind != drive.Consume && s.Kind != drive.Idle && (s.Kind != drive.FanOut || s.Producers > 0); !writes {
+		return drive.Run(ctx, s, p)
+	}
+	// Without memory to lend (not on Linux) a run is a run all the same.
+	if err := m.open(); err != nil || m.floors.Lend() != nil {
+		return drive.Run(ctx, s, p)
+	}
+	run, err := drive.Run(ctx, s, p)
+	if s.Floor != "" {
+		return run, err // its floor follows, and holds the memory again when it is done
+	}
+	select {
+	case <-time.After(deleteTime):
+		_ = m.floors.Return() // what cannot be taken is not held
+	case <-ctx.Done():
+	}
+	return run, err
+}
+
+// deleteTime is how long a broker takes to delete the log of a topic that is gone, with
+// deleteDelayMs: only then its memory is free to be held again.
+const (
+	deleteDelayMs = "100"
+	deleteTime    = 250 * time.Millisecond
+)
+
+// open prepares the floors and holds memory, once.
+func (m *Machine) open() error {
+	if m.floors != nil {
+		return nil
+	}
+	hold := m.HoldBytes
+	if hold == 0 {
+		hold = min(observe.Machine(m.TempDir).MemoryBytes/4, 6*gib)
+	}
+	b, err := limits.Open(limits.Options{Dir: m.TempDir, SampleTime: m.SampleTime, HoldBytes: hold})
+	if err == nil {
+		m.floors, m.ways = b, map[limits.Spec]limits.Spec{}
+	}
+	return err
 }
 
 // Floor implements rig. A sample that met memory which the host had not given to this
@@ -123,12 +167,8 @@ const (
 
 // way returns s with the way of doing its work that is the cheapest here.
 func (m *Machine) way(ctx context.Context, s limits.Spec) (limits.Spec, error) {
-	if m.floors == nil {
-		b, err := limits.Open(limits.Options{Dir: m.TempDir, SampleTime: m.SampleTime})
-		if err != nil {
-			return s, err
-		}
-		m.floors, m.ways = b, map[limits.Spec]limits.Spec{}
+	if err := m.open(); err != nil {
+		return s, err
 	}
 	way, known := m.ways[s]
 	if known || !m.AllWays {

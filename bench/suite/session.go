@@ -210,6 +210,9 @@ func (s *session) release(ctx context.Context) error {
 func (s *session) aim(sc Scenario) drive.Spec {
 	load := sc.Aim(s.broker)
 	load.Flame = s.flame
+	if sc.Floor.Kind != "" {
+		load.Floor = sc.Floor.Name()
+	}
 	load.Warmup, load.Duration = s.times(sc)
 	return load
 }
@@ -247,7 +250,7 @@ func (s *session) roundsOf(sc Scenario) int {
 const (
 	setUpTime   = 500 * time.Millisecond
 	preloadRate = 500e6 // bytes/s
-	floorTime   = 1500 * time.Millisecond
+	floorTime   = 2 * time.Second
 )
 
 // SetUpTime is about how long it takes before a measurement of the scenario begins.
