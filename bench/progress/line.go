@@ -29,7 +29,8 @@ func (p *Progress) status(now time.Time, columns int) string {
 	elapsed := now.Sub(c.began)
 	bar, left := "", ""
 	if c.expect > 0 {
-		bar = p.bar(float64(elapsed) / float64(c.expect))
+		// A run that takes longer than it should stops short of the end.
+		bar = p.bar(min(float64(elapsed)/(float64(c.expect)*p.pace.factor()), 1-1.0/barCells))
 	}
 	if remaining := p.remaining(now); remaining > 0 {
 		left = duration(remaining) + " left"
@@ -95,15 +96,24 @@ func (p *Progress) remaining(now time.Time) time.Duration {
 	if p.current.step == 0 {
 		return 0
 	}
-	factor := 1.0
-	if p.factor.expected > 0 {
-		factor = float64(p.factor.took) / float64(p.factor.expected)
+	expect, elapsed := float64(p.current.expect), now.Sub(p.current.began)
+	factor := p.pace.factor()
+	left := max(time.Duration(expect*factor)-elapsed, 0)
+	if left == 0 && expect > 0 {
+		factor = float64(elapsed) / expect // late already: what follows may be so too
 	}
-	left := max(time.Duration(float64(p.current.expect)*factor)-now.Sub(p.current.began), 0)
 	for _, s := range p.steps[p.next:] {
 		left += time.Duration(float64(s.Expect) * factor)
 	}
 	return left
+}
+
+// factor is how many times longer than expected a step takes.
+func (p pace) factor() float64 {
+	if p.took <= 0 || p.expected <= 0 {
+		return 1
+	}
+	return float64(p.took) / float64(p.expected)
 }
 
 // figures are the parts of a point, what matters most first.

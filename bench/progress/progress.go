@@ -54,7 +54,7 @@ type Progress struct {
 	steps   []Step
 	next    int // of steps: the first that has not begun
 	current state
-	factor  pace
+	pace    pace // of the steps that are over
 	drawn   bool // a line is on the screen that does not stay
 	closed  bool
 }
@@ -176,8 +176,8 @@ func (p *Progress) Done(run result.Run) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if run.Name == p.current.run && p.current.expect > 0 {
-		p.factor.took += p.now().Sub(p.current.began)
-		p.factor.expected += p.current.expect
+		p.pace.took += p.now().Sub(p.current.began)
+		p.pace.expected += p.current.expect
 	}
 	place := ""
 	if run.Name == p.current.run {

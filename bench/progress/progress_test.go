@@ -98,14 +98,18 @@ func TestStatusFitsTheScreen(t *testing.T) {
 
 func TestTimeLeftLearnsFromWhatIsOver(t *testing.T) {
 	p, _, pass := script(true)
+	p.ascii = false
 	p.Plan([]Step{{"a", 10 * time.Second}, {"b", 10 * time.Second}, {"c", 10 * time.Second}})
 	p.Phase("a", "steady")
 	if got := p.remaining(p.now()); got != 30*time.Second {
 		t.Errorf("at first %v", got)
 	}
 	pass(20 * time.Second) // twice what was expected
-	if got := p.remaining(p.now()); got != 20*time.Second {
+	if got := p.remaining(p.now()); got != 40*time.Second {
 		t.Errorf("the first is late: %v", got)
+	}
+	if line := p.status(p.now(), 100); !strings.Contains(line, strings.Repeat("█", barCells-1)+"░") {
+		t.Errorf("a run that is late and goes on: %q", line)
 	}
 	p.Done(result.Run{Name: "a"})
 	p.Phase("b", "steady")
