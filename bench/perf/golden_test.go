@@ -190,3 +190,18 @@ func TestSampleOfUnknownLength(t *testing.T) {
 		t.Error("an empty sample has percentiles")
 	}
 }
+
+// A run of a billion records that ends after a thousand still has percentiles of them all.
+func TestPercentilesOfAnEarlyEnd(t *testing.T) {
+	var out bytes.Buffer
+	c := &toldTime{goldenStart}
+	s := newSendStats(&out, c.now, 1_000_000_000, 1<<40)
+	for i := range int64(1000) {
+		s.record(i, 1, 1, c.ms)
+	}
+	c.ms += 1000
+	s.printTotal()
+	if want := "499.50 ms avg latency, 999.00 ms max latency, 500 ms 50th, 950 ms 95th, 990 ms 99th, 999 ms 99.9th.\n"; !strings.HasSuffix(out.String(), want) {
+		t.Errorf("%q, want %q at its end", out.String(), want)
+	}
+}

@@ -23,7 +23,9 @@ type sendStats struct {
 
 	startMs int64
 	every   int64 // ms between windows
+	records int64 // how many will come; 0: nobody knows
 	sample  sampler
+	early   sampler // for a run that ends before its records do
 	count   int64
 	bytes   int64
 	total   int64 // sum of latencies, ms
@@ -38,7 +40,7 @@ type window struct {
 // newSendStats starts to count now; records is how many will come, 0 when nobody knows.
 func newSendStats(out io.Writer, now func() int64, records, everyMs int64) *sendStats {
 	start := now()
-	return &sendStats{out: out, now: now, startMs: start, every: everyMs, sample: newSampler(records), window: window{startMs: start}}
+	return &sendStats{out: out, now: now, startMs: start, every: everyMs, records: records, sample: newSampler(records), early: newSampler(0), window: window{startMs: start}}
 }
 
 // record counts n records of together bytes bytes, each acknowledged at endMs after latencyMs.
@@ -56,6 +58,9 @@ func (s *sendStats) record(latencyMs, n, bytes, endMs int64) {
 	w.max = max(w.max, latencyMs)
 	for range n {
 		s.sample.add(int32(min(latencyMs, math.MaxInt32)))
+		if s.sample.every > 1 {
+			s.early.add(int32(min(latencyMs, math.MaxInt32)))
+		}
 	}
 	if endMs-w.startMs >= s.every {
 		s.printWindow()
@@ -95,7 +100,11 @@ func (s *sendStats) printTotal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	elapsedMs := s.now() - s.startMs
-	p := s.sample.percentiles(0.5, 0.95, 0.99, 0.999)
+	sample := &s.sample
+	if s.count < s.records && sample.every > 1 {
+		sample = &s.early // the planned sample would be of too few
+	}
+	p := sample.percentiles(0.5, 0.95, 0.99, 0.999)
 	fmt.Fprintln(s.out, totalLine(s.count, s.word(), s.bytes, elapsedMs, float64(s.total)/float64(s.count), float64(s.max), p))
 }
 
