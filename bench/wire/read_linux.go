@@ -2,6 +2,8 @@ package wire
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -171,5 +173,8 @@ func (c *conn) reply(size int, head []byte, now int64) error {
 }
 
 func (c *conn) broken(err error) error {
+	if errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
+		err = fmt.Errorf("%w (%w)", ErrClosed, err)
+	}
 	return &ConnError{Address: c.t.l.address(c.id), Conn: c.id, Answered: c.answered, InFlight: c.waiting.n, Err: err}
 }

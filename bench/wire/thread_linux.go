@@ -37,7 +37,8 @@ type thread struct {
 
 	tid     atomic.Int64
 	cpuNs   atomic.Int64 // at its end
-	checkNs int64        // when silence is looked for next
+	checkNs int64        // when silence is looked for next,
+	everyNs int64        // and how often
 }
 
 // figures only grow.
@@ -85,7 +86,8 @@ func (t *thread) loop() error {
 	if t.r.paced {
 		t.nextNs = t.r.intended(t.conns[0].id, 0)
 	}
-	t.checkNs = pace.Now() + checkEveryNs
+	t.everyNs = min(checkEveryNs, int64(t.l.ReplyTimeout)/4)
+	t.checkNs = pace.Now() + t.everyNs
 	for _, c := range t.conns { // a closed loop begins here
 		if err := t.fill(c, pace.Now()); err != nil {
 			return err
@@ -192,9 +194,9 @@ func (t *thread) waitNs() int64 {
 		return 0
 	}
 	if !t.r.paced || t.phase >= draining {
-		return longestWaitNs
+		return min(longestWaitNs, t.everyNs)
 	}
-	return min(t.nextNs-pace.Now()-t.spinNs, longestWaitNs)
+	return min(t.nextNs-pace.Now()-t.spinNs, longestWaitNs, t.everyNs)
 }
 
 // over says whether nothing is left to do.
@@ -219,7 +221,7 @@ func (t *thread) checkSilence() error {
 	if now < t.checkNs {
 		return nil
 	}
-	t.checkNs = now + checkEveryNs
+	t.checkNs = now + t.everyNs
 	for _, c := range t.conns {
 		since := now
 		if c.waiting.n > 0 {
