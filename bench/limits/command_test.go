@@ -3,6 +3,8 @@
 package limits
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,5 +75,27 @@ func TestMeasureOneTakesOneSample(t *testing.T) {
 	}
 	if f.Name != "append-oneway 68KiB 1x1 reno" && f.Name != "append-oneway 70000B 1x1 reno" || f.Samples != 1 || f.CPUPerGB <= 0 {
 		t.Errorf("floor is %+v", f)
+	}
+}
+
+func TestInterruptedMeasureKeepsWhatItHas(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	o := Options{
+		Dir: t.TempDir(), Kinds: []string{Fdatasync}, Sizes: []int{4096}, Samples: 9, SampleTime: 10 * time.Millisecond, HoldBytes: -1,
+		Progress: func(p Progress) {
+			if p.Done == 2 {
+				cancel()
+			}
+		},
+	}
+	floors, err := Measure(ctx, o)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v, want that of the interrupt", err)
+	}
+	if len(floors) != 3 || floors[0].Name != "fdatasync 4KiB" || floors[0].Samples != 1 {
+		t.Errorf("floors are %+v, want one and the two ways that were measured", floors)
+	}
+	if left, _ := os.ReadDir(o.Dir); len(left) > 0 {
+		t.Errorf("%d entries are left in the folder", len(left))
 	}
 }
