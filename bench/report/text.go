@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -83,14 +84,14 @@ func terminalWidth(w io.Writer) int {
 // column again.
 func writeTable(w io.Writer, t table, screen int) {
 	fmt.Fprintf(w, "\n%s\n", t.Title)
-	order, width, units := layout(t)
+	order, width := layout(t)
 	for len(order) > 0 {
 		used, n := width[order[0]], 1
 		for n < len(order) && (screen == 0 || n == 1 || used+2+width[order[n]] <= screen) {
 			used += 2 + width[order[n]]
 			n++
 		}
-		writeColumns(w, t, order[:n], width, units)
+		writeColumns(w, t, order[:n], width)
 		if n == len(order) {
 			return
 		}
@@ -99,13 +100,12 @@ func writeTable(w io.Writer, t table, screen int) {
 	}
 }
 
-// layout is the order of a table's columns, their widths, and whether any has a unit.
-func layout(t table) (order, width []int, units bool) {
+// layout is the order of a table's columns and their widths.
+func layout(t table) (order, width []int) {
 	width = make([]int, len(t.Columns))
 	var sentences []int
 	for i, c := range t.Columns {
 		width[i] = max(utf8.RuneCountInString(c.Name), utf8.RuneCountInString(c.Unit))
-		units = units || c.Unit != ""
 		for _, r := range t.Rows {
 			width[i] = max(width[i], utf8.RuneCountInString(r.Cells[i].Text))
 		}
@@ -115,11 +115,11 @@ func layout(t table) (order, width []int, units bool) {
 			order = append(order, i)
 		}
 	}
-	return append(order, sentences...), width, units
+	return append(order, sentences...), width
 }
 
 // writeColumns writes the columns of t that are named.
-func writeColumns(w io.Writer, t table, columns, width []int, units bool) {
+func writeColumns(w io.Writer, t table, columns, width []int) {
 	line := func(of func(i int) string) {
 		var b strings.Builder
 		for n, i := range columns {
@@ -138,7 +138,7 @@ func writeColumns(w io.Writer, t table, columns, width []int, units bool) {
 		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
 	}
 	line(func(i int) string { return t.Columns[i].Name })
-	if units {
+	if slices.ContainsFunc(columns, func(i int) bool { return t.Columns[i].Unit != "" }) {
 		line(func(i int) string { return t.Columns[i].Unit })
 	}
 	line(func(i int) string { return strings.Repeat("-", width[i]) })
