@@ -253,8 +253,10 @@ func (f *fetcher) reply(conn int, seq int64, size int, reply []byte) {
 	cell := f.tally.cell(conn)
 	if h.code != 0 {
 		f.tally.bad(cell, h.code)
-		if f.s.Mode == Replay {
-			p.step = min(p.step, a.step) // again
+		// A place that retention took is passed over; anything else is tried again.
+		gone := a.known && protocol.ErrorCode(h.code) == protocol.CodeOffsetOutOfRange
+		if f.s.Mode == Replay && !gone {
+			p.step = min(p.step, a.step)
 		}
 		cell.answers.Add(1)
 		return

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -443,5 +444,32 @@ func TestRefusals(t *testing.T) {
 		if _, err := Run(t.Context(), l); !errors.As(err, &le) {
 			t.Errorf("%+v: %v", l, err)
 		}
+	}
+}
+
+// TestTakesNoMemory: what a run allocates does not grow with its requests. The server is
+// another process.
+func TestTakesNoMemory(t *testing.T) {
+	address := startEcho(t)
+	var before, after runtime.MemStats
+	// Small frames that are copied, and large ones that the kernel takes in parts.
+	small, large := asks(100, 50), asks(300_000, 100_000)
+	st, err := Run(t.Context(), Load{
+		Address: address, Connections: 3, Depth: 4, HeadBytes: 20, Warmup: 50 * time.Millisecond, MaxRequests: 5000,
+		Interval: time.Hour,
+		Frame: func(conn int, seq int64) [][]byte {
+			if seq%50 == 0 {
+				return large(conn, seq)
+			}
+			return small(conn, seq)
+		},
+		OnSteady: func() { runtime.ReadMemStats(&before) },
+		OnEnd:    func() { runtime.ReadMemStats(&after) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := after.Mallocs - before.Mallocs; n > uint64(st.Requests)/20 {
+		t.Errorf("%d allocations in %d requests", n, st.Requests)
 	}
 }
