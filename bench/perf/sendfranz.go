@@ -28,6 +28,7 @@ type franzSender struct {
 	gate        *gate
 	items       sync.Pool
 	topics      []string
+	stable      bool  // values need not be copied
 	quota       int64 // records to send; math.MaxInt64: until the end
 	warm        int64 // of them, so many for the warm-up
 	rate        float64
@@ -42,6 +43,7 @@ type item struct {
 	s        *franzSender
 	rec      kgo.Record
 	key, val []byte
+	own      []byte // val, when it must be a copy
 	intended int64
 	sent     int64
 	size     int64 // key, value and headers
@@ -119,6 +121,7 @@ func newFranzSenders(ctx context.Context, r *sendRun, hooks []kgo.Hook) ([]*fran
 			s.warm = share(spec.warmupRecords, n, i)
 		}
 		s.source = spec.source.Fork(uint64(i), first)
+		s.stable = s.source.StableValues()
 		for _, h := range s.source.Headers() {
 			s.headerBytes += int64(len(h.Key) + len(h.Value))
 		}
@@ -211,7 +214,11 @@ func due(startNs int64, rate, offset float64) func(i int64) int64 {
 func (s *franzSender) send(ctx context.Context, i, intended, now int64) {
 	next := s.source.Next()
 	it := s.items.Get().(*item)
-	it.val = append(it.val[:0], next.Value...)
+	it.val = next.Value
+	if !s.stable {
+		it.own = append(it.own[:0], next.Value...)
+		it.val = it.own
+	}
 	headers := it.rec.Headers
 	it.rec = kgo.Record{Topic: s.topics[i%int64(len(s.topics))], Value: it.val, Headers: headers}
 	if next.Key != nil {

@@ -174,6 +174,10 @@ func (s *Source) MaxValueBytes() int {
 	return longest
 }
 
+// StableValues says whether values stay as they are for good, so that whoever holds on to one
+// need not copy it: all but those of PayloadMonotonic do.
+func (s *Source) StableValues() bool { return !s.spec.PayloadMonotonic }
+
 // Payloads is how many values PayloadFile has; 0 without one.
 func (s *Source) Payloads() int { return len(s.values) }
 
