@@ -16,6 +16,7 @@ import (
 	"github.com/millrace/millrace/controller"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/internal/netx"
 	"github.com/millrace/millrace/metadata"
 	"github.com/millrace/millrace/protocol"
 	"github.com/millrace/millrace/replication"
@@ -97,6 +98,9 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 		MaxInFlight: conn.DefaultMaxInFlight, MaxQueuedBytes: conn.DefaultMaxQueuedBytes,
 		SendBufferBytes: int(c.SocketSendBufferBytes), ReceiveBufferBytes: int(c.SocketReceiveBufferBytes),
 	}
+	if c.SocketCongestionControl == "" {
+		b.connOptions.LocalCongestion = localCongestion
+	}
 	b.metrics = newMetrics(b)
 	if err := o.Registry.Register(b.metrics); err != nil {
 		return nil, err
@@ -109,6 +113,12 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 			b.cancel()
 			return nil, fmt.Errorf("listener %s: %w", l, err)
 		}
+		if err := setCongestion(opened, c.SocketCongestionControl); err != nil {
+			_ = opened.Close()
+			b.closeListeners()
+			b.cancel()
+			return nil, fmt.Errorf("listener %s: %w", l, err)
+		}
 		b.listeners = append(b.listeners, &listener{b: b, name: l.Name, protocol: l.Protocol, Listener: opened})
 	}
 	for _, l := range b.listeners {
@@ -116,6 +126,20 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	}
 	b.scheduleSweep()
 	return b, nil
+}
+
+// localCongestion is used towards peers on this machine unless the configuration names another.
+const localCongestion = "reno"
+
+// setCongestion prepares a listener: what it accepts inherits the setting.
+func setCongestion(l net.Listener, name string) error {
+	if name == "" {
+		return nil
+	}
+	if err := netx.SetCongestion(l, name); err != nil {
+		return fmt.Errorf("socket.congestion.control=%s: %w (the system offers those in net.ipv4.tcp_available_congestion_control; empty leaves the choice to it)", name, err)
+	}
+	return nil
 }
 
 // Addr is where the first listener listens, with the port that it really has.

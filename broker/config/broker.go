@@ -35,6 +35,7 @@ type Broker struct {
 	SocketRequestMaxBytes     int32
 	SocketSendBufferBytes     int32
 	SocketReceiveBufferBytes  int32
+	SocketCongestionControl   string // "": the system's
 	MaxConnections            int
 	MaxConnectionsPerIP       int
 	MaxConnectionsPerIPExcept map[string]int // by host
@@ -87,6 +88,7 @@ func (c *Config) typed() Broker {
 		ProducerExpirationMs: c.int64("producer.id.expiration.ms"), ProducerExpiryCheckMs: c.int64("producer.id.expiration.check.interval.ms"),
 
 		SocketRequestMaxBytes: c.int32("socket.request.max.bytes"), SocketSendBufferBytes: c.int32("socket.send.buffer.bytes"),
+		SocketCongestionControl:  c.text("socket.congestion.control"),
 		SocketReceiveBufferBytes: c.int32("socket.receive.buffer.bytes"), MaxConnections: c.int("max.connections"),
 		MaxConnectionsPerIP: c.int("max.connections.per.ip"), MaxConnectionsPerIPExcept: parseOverrides(c.text("max.connections.per.ip.overrides")),
 		ConnectionsMaxIdleMs:  c.int64("connections.max.idle.ms"),

@@ -63,6 +63,9 @@ type Options struct {
 	MaxQueuedBytes int
 	// Buffer sizes of the socket in bytes; not positive: the system's own.
 	SendBufferBytes, ReceiveBufferBytes int
+	// LocalCongestion, when set, is the TCP congestion control towards peers on this machine.
+	// Where the system does not offer it, its own stays.
+	LocalCongestion string
 }
 
 // Stats counts what connections do. All fields may be read at any time.
@@ -133,6 +136,9 @@ func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 // Run serves the connection until it ends. It returns when nothing of it is left.
 func (c *Conn) Run(s Session) {
 	c.session = s
+	if name := c.opts.LocalCongestion; name != "" && netx.SameMachine(c.LocalAddr(), c.RemoteAddr()) {
+		_ = c.nc.SetCongestion(name) // a matter of speed only
+	}
 	err := c.nc.SetBuffers(c.opts.SendBufferBytes, c.opts.ReceiveBufferBytes)
 	if err == nil {
 		err = c.serve()

@@ -79,6 +79,35 @@ func (c *Conn) SetBuffers(sendBytes, receiveBytes int) error {
 	return nil
 }
 
+// SetCongestion makes the connection send by a TCP congestion control of that name.
+// errors.ErrUnsupported: this is no TCP socket, or no Linux.
+func (c *Conn) SetCongestion(name string) error { return SetCongestion(c.Conn, name) }
+
+// SetCongestion is Conn.SetCongestion for any socket; what a listener accepts inherits it.
+func SetCongestion(socket any, name string) error {
+	switch socket.(type) {
+	case *net.TCPConn, *net.TCPListener:
+	default:
+		return errors.ErrUnsupported
+	}
+	raw, err := socket.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	if controlErr := raw.Control(func(fd uintptr) { err = setCongestion(fd, name) }); controlErr != nil {
+		return controlErr
+	}
+	return err
+}
+
+// SameMachine tells whether both ends of a connection lie on this machine: on loopback, or
+// at one address.
+func SameMachine(local, remote net.Addr) bool {
+	l, lok := local.(*net.TCPAddr)
+	r, rok := remote.(*net.TCPAddr)
+	return lok && rok && (r.IP.IsLoopback() || r.IP.Equal(l.IP))
+}
+
 // ReadInto waits for bytes and reads them into the room that l lends. It returns io.EOF
 // when the peer has closed its side.
 func (c *Conn) ReadInto(l Lender) (int, error) {

@@ -12,6 +12,10 @@ const haveSyscalls = true
 // in the kernel for the whole of it.
 const maxSendfileBytes = 4 << 20
 
+func setCongestion(fd uintptr, name string) error {
+	return unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, name)
+}
+
 // do reads once; false means that the poller should wait and call again.
 func (r *readOp) do(fd uintptr) bool {
 	room := r.lender.Lend()

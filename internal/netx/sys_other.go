@@ -2,7 +2,11 @@
 
 package netx
 
+import "errors"
+
 const haveSyscalls = false
+
+func setCongestion(uintptr, string) error { return errors.ErrUnsupported }
 
 func (r *readOp) do(uintptr) bool        { return true }
 func (w *writeOp) send(uintptr) bool     { return true }
