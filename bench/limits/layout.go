@@ -34,11 +34,12 @@ func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // newBatch returns a batch of n random bytes with a valid CRC.
 func newBatch(n int, seed uint64) []byte {
-	b := make([]byte, n)
+	b := make([]byte, n+8)
 	rnd := rand.New(rand.NewPCG(seed, 0x666c6f6f72))
-	for i := range b {
-		b[i] = byte(rnd.Uint32())
+	for i := 0; i < n; i += 8 {
+		binary.BigEndian.PutUint64(b[i:], rnd.Uint64())
 	}
+	b = b[:n]
 	binary.BigEndian.PutUint32(b[batchCRCAt:], crc32.Checksum(b[batchCoveredAt:], castagnoli()))
 	return b
 }

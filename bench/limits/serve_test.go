@@ -103,7 +103,7 @@ func everyWay(t *testing.T, kinds []string, sizes []int, test func(t *testing.T,
 func TestAppendedBatchesAreInTheFileInOrder(t *testing.T) {
 	const requests = 60
 	everyWay(t, []string{Append, AppendOneWay, GroupCommit}, []int{200, 5000, 70000}, func(t *testing.T, s Spec) {
-		c, conn, j := start(t, s, 64<<20)
+		c, conn, j := start(t, s, 8<<20)
 		sent := make(chan error, 1)
 		go func() { sent <- send(conn, s, requests) }()
 		if s.Kind != AppendOneWay {
