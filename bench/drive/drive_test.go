@@ -401,6 +401,10 @@ func TestNames(t *testing.T) {
 	if got, want := s.withDefaults().Name, "produce size=1KiB partitions=6 acks=all batch=64KiB codec=zstd"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
+	s = Spec{Kind: Connections, Workload: workload.Spec{Sizes: "100"}, Acks: 1, Connections: 1000, BatchBytes: 1200}
+	if got, want := s.withDefaults().Name, "connections size=100B acks=1 batch=1200B connections=1000"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
 	s = Spec{Kind: FanOut, Workload: workload.Spec{Sizes: "exp:200"}, Consumers: 50, FetchPartitionBytes: 16 << 10}
 	if got, want := s.withDefaults().Name, "fanout size=exp:200 consumers=50 read=replay max partition bytes=16KiB"; got != want {
 		t.Errorf("%q, want %q", got, want)

@@ -44,11 +44,15 @@ func (s *Spec) parameters() []parameter {
 			add("compressibility", strconv.FormatFloat(s.Workload.Compressibility, 'g', 3, 64))
 		}
 		many("headers", s.Workload.Headers)
-		many("producers", s.Producers)
+		if s.Connections == 0 {
+			many("producers", s.Producers)
+		}
 		many("batches per request", s.PartitionsPerRequest)
 	}
 	if s.consumes() {
-		many("consumers", s.Consumers)
+		if s.Connections == 0 || s.produces() {
+			many("consumers", s.Consumers)
+		}
 		if s.FetchMode != "" {
 			add("read", string(s.FetchMode))
 		}
