@@ -36,3 +36,16 @@ func dropCache(dir string) error {
 		return nil
 	})
 }
+
+// freeBytes is what a user may still write to the disk of dir ("": the system's folder for
+// temporary files), -1 when that cannot be told.
+func freeBytes(dir string) int64 {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return -1
+	}
+	return int64(st.Bavail) * st.Bsize
+}

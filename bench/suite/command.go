@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/millrace/millrace/bench/flame"
 	"github.com/millrace/millrace/bench/observe"
@@ -93,8 +94,8 @@ func (o *options) register(cmd *cobra.Command) {
 	f.IntVar(&o.rounds, "rounds", 0, "How often each scenario is measured; the median counts. 0: 1 in the short suite and 3 in the full one, more where a goal is judged.")
 	f.DurationVar(&o.warmup, "warmup", 0, "Warm-up before each measurement; 0: 0.5 s in the short suite, 1 s in the full one.")
 	f.DurationVar(&o.duration, "duration", 0, "Steady phase of each measurement; 0: 1.5 s in the short suite, 3 s in the full one, longer for latency.")
-	f.IntVar(&o.maxKeptGB, "max-kept-gb", 30, "Leave out scenarios that keep more than so many GB on the disk.")
-	f.IntVar(&o.maxPartitions, "max-partitions", 10000, "Leave out scenarios with more partitions.")
+	f.IntVar(&o.maxKeptGB, "max-kept-gb", 30, "Leave out scenarios that keep more than so many GB on the disk; 0 with --bootstrap-server unless given.")
+	f.IntVar(&o.maxPartitions, "max-partitions", 10000, "Leave out scenarios with more partitions; 1000 with --bootstrap-server unless given.")
 	f.IntVar(&o.maxConnections, "max-connections", 1000, "Leave out scenarios with more connections.")
 	f.BoolVar(&o.check, "check", false, "End with exit code 1 when a goal is missed or a scenario fails.")
 	f.BoolVar(&o.quiet, "quiet", false, "No progress on stderr.")
@@ -126,23 +127,42 @@ func CompleteScenarios(_ *cobra.Command, _ []string, typed string) ([]string, co
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
-// selected are the scenarios that the flags ask for.
-func (o *options) selected() ([]Scenario, error) {
+// selected are the scenarios that the flags ask for, and notes on those that cannot be had.
+func (o *options) selected(flags *pflag.FlagSet) (out []Scenario, notes []string, err error) {
 	all, err := Select(Matrix(), o.run, o.short)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []Scenario
+	if o.bootstrap != "" { // somebody's broker: what fills it wants to be asked for
+		for flag, limit := range map[string]struct {
+			v    *int
+			most int
+		}{"max-kept-gb": {&o.maxKeptGB, 0}, "max-partitions": {&o.maxPartitions, 1000}} {
+			if !flags.Changed(flag) {
+				*limit.v = limit.most
+			}
+		}
+	}
+	free := freeBytes(o.tempDir)
 	for _, s := range all {
-		if s.KeptBytes <= int64(o.maxKeptGB)*1e9 && s.Load.Partitions <= o.maxPartitions && s.Load.Connections <= o.maxConnections {
+		switch {
+		case s.KeptBytes > int64(o.maxKeptGB)*1e9 || s.Load.Partitions > o.maxPartitions || s.Load.Connections > o.maxConnections:
+		case s.Cold && o.bootstrap != "" && o.dataDir == "":
+			notes = append(notes, fmt.Sprintf("Left out: %s. It needs --data-dir, the broker's log directory on this machine.", s.Name))
+		case s.KeptBytes > 0 && o.bootstrap == "" && free >= 0 && free < s.KeptBytes+s.KeptBytes/4+spareBytes:
+			notes = append(notes, fmt.Sprintf("Left out: %s. The disk has %d GB free; give --temp-dir on another one.", s.Name, free/1e9))
+		default:
 			out = append(out, s)
 		}
 	}
 	if len(out) == 0 {
-		return nil, cli.Usagef("nothing is left of %d scenarios: raise --max-kept-gb, --max-partitions or --max-connections", len(all))
+		return nil, nil, cli.Usagef("nothing is left of %s: raise --max-kept-gb, --max-partitions or --max-connections. %s", count(len(all), "scenario"), strings.Join(notes, " "))
 	}
-	return out, nil
+	return out, notes, nil
 }
+
+// spareBytes stay free on the disk.
+const spareBytes = 5e9
 
 // validate refuses what makes no sense together.
 func (o *options) validate(selected []Scenario) error {
@@ -171,7 +191,7 @@ func (o *options) validate(selected []Scenario) error {
 }
 
 func (o *options) measure(cmd *cobra.Command) (err error) {
-	scenarios, err := o.selected()
+	scenarios, notes, err := o.selected(cmd.Flags())
 	if err != nil {
 		return err
 	}
@@ -180,6 +200,9 @@ func (o *options) measure(cmd *cobra.Command) (err error) {
 	}
 	s := o.session()
 	if o.list {
+		for _, n := range notes {
+			fmt.Fprintln(cmd.ErrOrStderr(), n)
+		}
 		return printList(cmd.OutOrStdout(), scenarios, s)
 	}
 	m, err := o.machine()
@@ -190,7 +213,7 @@ func (o *options) measure(cmd *cobra.Command) (err error) {
 	tell := progress.New(cmd.ErrOrStderr(), o.quiet)
 	defer tell.Close()
 	s.rig, s.tell = m, tell
-	s.file = &result.File{Command: result.CommandLine(os.Args), Version: result.Version(), Started: time.Now(), Machine: observe.Machine(o.tempDir)}
+	s.file = &result.File{Command: result.CommandLine(os.Args), Version: result.Version(), Started: time.Now(), Machine: observe.Machine(o.tempDir), Notes: notes}
 	s.save = func(f *result.File) error { return (&report.Outputs{JSON: o.outputs.JSON}).Save(f) }
 	ended := s.run(cmd.Context(), scenarios)
 	tell.Close()

@@ -63,3 +63,23 @@ func TestScenariosComplete(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// Somebody's broker is not filled, and not read cold, without being asked for.
+func TestARunningBrokerIsSpared(t *testing.T) {
+	out, err := execute(t, "--list", "--bootstrap-server", "127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"kept 1 GB", "partitions x10000", "fetch 1MiB p1 cold "} {
+		if strings.Contains(out, "\n"+s) {
+			t.Errorf("%q is run without being asked for", s)
+		}
+	}
+	if !strings.Contains(out, "needs --data-dir") || !strings.Contains(out, "\npartitions x1000 ") {
+		t.Errorf("list:\n%s", out)
+	}
+	asked, err := execute(t, "--list", "--bootstrap-server", "127.0.0.1:1", "--max-kept-gb", "1", "--data-dir", "x")
+	if err != nil || !strings.Contains(asked, "\nkept 1 GB") || !strings.Contains(asked, "\nfetch 1MiB p1 cold ") {
+		t.Errorf("%v, list:\n%s", err, asked)
+	}
+}
