@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -115,9 +116,10 @@ func (o *options) register(cmd *cobra.Command) {
 	_ = cmd.MarkFlagDirname("temp-dir")
 }
 
-// selected are the scenarios that the command line names.
+// selected are the scenarios that the command line names. Those that fill a broker first
+// (growth with what is kept) are not for pairs.
 func (o *options) selected(names []string) ([]suite.Scenario, error) {
-	all := suite.Matrix()
+	all := slices.DeleteFunc(suite.Matrix(), func(s suite.Scenario) bool { return s.KeptBytes > 0 })
 	if o.run != "" || o.short && len(names) == 0 {
 		if len(names) > 0 {
 			return nil, cli.Usagef("unexpected argument %q: --run selects already", names[0])

@@ -150,6 +150,7 @@ func TestFlagsThatMakeNoSense(t *testing.T) {
 	}{
 		{"", "which scenario"},
 		{"nonsense --a x --b y", `no scenario "nonsense"`},
+		{"--run ^kept --a x --b y", "selects none"},
 		{"--short --a x", "where is B"},
 		{"--short --a x --b y --b-binary z", "one of them"},
 		{"--short --a-binary x --a-pid 1 --b y", "--a-pid"},
