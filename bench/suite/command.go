@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -220,7 +221,11 @@ func (o *options) measure(cmd *cobra.Command) (err error) {
 	if err := errors.Join(o.outputs.Save(s.file), report.Text(cmd.OutOrStdout(), s.file)); err != nil {
 		return errors.Join(ended, err)
 	}
-	if ended == nil && o.check {
+	measured := func(r result.Run) bool { return r.Error == "" }
+	switch {
+	case ended == nil && !slices.ContainsFunc(s.file.Runs, measured):
+		return &cli.ExitError{Code: 1, Message: "nothing was measured: " + s.file.Runs[0].Error}
+	case ended == nil && o.check:
 		return verdict(s.file)
 	}
 	return ended
