@@ -107,19 +107,20 @@ func (c *cursor) find(pos, offset int64) (at int64, hd header, ok bool, err erro
 	return c.limit, header{}, false, nil
 }
 
-// boundary walks from pos, a batch boundary, to the last one that is at most most.
-func (c *cursor) boundary(pos, most int64) (int64, error) {
+// boundary walks from pos, a batch boundary, to the last one that is at most most, and
+// tells the base offset of the batch there, -1 at the limit.
+func (c *cursor) boundary(pos, most int64) (at, base int64, err error) {
 	for pos < c.limit {
 		hd, err := c.header(pos)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if pos+hd.size > most {
-			break
+			return pos, hd.base, nil
 		}
 		pos += hd.size
 	}
-	return pos, nil
+	return pos, -1, nil
 }
 
 // locate finds the first batch of the segment that ends at or after offset, by the offset

@@ -27,6 +27,8 @@ type files struct {
 	off    atomic.Pointer[index.Offset]
 	tim    atomic.Pointer[index.Time]
 	writer bool // opened for appends
+
+	known atomic.Pointer[hints] // nil until the first read
 }
 
 // tryPin adds a pin unless the files are closed already.
@@ -46,6 +48,15 @@ func (h *files) tryPin() bool {
 func (h *files) Unpin() {
 	h.s.pins.Add(-1)
 	h.release()
+}
+
+// hints is the table of the segment's recent reads.
+func (h *files) hints() *hints {
+	if t := h.known.Load(); t != nil {
+		return t
+	}
+	h.known.CompareAndSwap(nil, new(hints))
+	return h.known.Load()
 }
 
 // release gives a pin back and closes the files after the last one. Errors of closing are

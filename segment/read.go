@@ -93,9 +93,15 @@ func (c *Chain) readFrom(list []*segment, offset, maxBytes, upTo int64, minOne b
 // rangeOf finds the positions of a read in one segment; pos is -1 when the segment holds
 // nothing at or after offset, and pos == end when the bounds leave no whole batch.
 func (h *files) rangeOf(offset, maxBytes, upTo int64, minOne bool) (pos, end int64, err error) {
+	known := h.hints()
 	// The pin was taken before this load, so that a truncation either shows here or sees
 	// the pin.
 	next, limit := h.s.end()
+	if upTo >= next {
+		if pos, end, ok := known.rangeOf(offset-h.s.base, maxBytes, limit); ok {
+			return pos, end, nil
+		}
+	}
 	defer guard(h, setPanicOnFault(true), &err)
 	cur := newCursor(h, limit)
 	defer cur.free()
@@ -103,6 +109,7 @@ func (h *files) rangeOf(offset, maxBytes, upTo int64, minOne bool) (pos, end int
 	if err != nil || !ok {
 		return -1, -1, err
 	}
+	known.noteStart(offset-h.s.base, pos)
 	if hd.last >= upTo {
 		return pos, pos, nil
 	}
@@ -113,16 +120,37 @@ func (h *files) rangeOf(offset, maxBytes, upTo int64, minOne bool) (pos, end int
 		}
 	}
 	if bound-pos <= maxBytes {
+		if bound == limit {
+			known.noteStart(next-h.s.base, limit)
+		}
 		return pos, bound, nil
 	}
 	if hd.size > maxBytes {
 		if minOne {
+			known.noteStart(hd.last+1-h.s.base, pos+hd.size)
 			return pos, pos + hd.size, nil
 		}
 		return pos, pos, nil
 	}
-	end, err = cur.lastBoundary(pos, pos+maxBytes)
+	end, after, err := cur.lastBoundary(pos, pos+maxBytes)
+	if err == nil && end > pos {
+		known.noteEnd(pos, maxBytes, end)
+		known.noteStart(after-h.s.base, end)
+	}
 	return pos, end, err
+}
+
+// rangeOf answers a read from hints alone; limit is the segment's end.
+func (t *hints) rangeOf(rel, maxBytes, limit int64) (pos, end int64, ok bool) {
+	pos, ok = t.start(rel)
+	if !ok || pos >= limit {
+		return 0, 0, false
+	}
+	if limit-pos <= maxBytes {
+		return pos, limit, true
+	}
+	end, ok = t.end(pos, maxBytes)
+	return pos, end, ok && end <= limit
 }
 
 // boundOf is the position of the first batch that reaches upTo.
@@ -131,25 +159,26 @@ func (c *cursor) boundOf(upTo int64) (int64, error) {
 	return pos, err
 }
 
-// lastBoundary is the last batch boundary at most most; from is one.
-func (c *cursor) lastBoundary(from, most int64) (int64, error) {
+// lastBoundary is the last batch boundary at most most; from is one. after is the offset at
+// which the next batch begins, -1 when there is none.
+func (c *cursor) lastBoundary(from, most int64) (end, after int64, err error) {
 	off, err := c.h.offset()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	e, ok, err := off.LookupPosition(most)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	start := from
 	if ok && e.Position > from {
 		start = e.Position
 	}
-	end, err := c.boundary(start, most)
+	end, after, err = c.boundary(start, most)
 	if err != nil && start > from && isCorrupt(err) {
 		return c.boundary(from, most)
 	}
-	return end, err
+	return end, after, err
 }
 
 // ReadBatch appends to dst[:0] the one batch that holds offset, or the first one after it.
