@@ -143,7 +143,11 @@ func (o *outbound) rangeOf(rng vfs.Range) error {
 	}
 	c := o.c
 	before := c.nc.SendfileCalls()
-	n, err := c.nc.SendRange(rng, o.room()[:outBytes])
+	var scratch []byte
+	if _, ok := rng.File.Fd(); !ok || !c.nc.CanSendfile() {
+		scratch = o.room()[:outBytes]
+	}
+	n, err := c.nc.SendRange(rng, scratch)
 	c.opts.Stats.SendfileCalls.Add(c.nc.SendfileCalls() - before)
 	c.opts.Stats.SendfileBytes.Add(int64(n))
 	c.opts.Stats.BytesOut.Add(int64(rng.LenBytes))
