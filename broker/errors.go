@@ -81,6 +81,8 @@ var errorRows = [...]errorRow{
 	// Not a storage error, which clients repeat until they time out without saying why.
 	kind[*engine.DiskFullError](protocol.CodePolicyViolation),
 	kind[*engine.DirFailedError](protocol.CodeKafkaStorageError),
+	// Clients repeat it, and by then there may be descriptors again.
+	kind[*engine.TooManyFilesError](protocol.CodeKafkaStorageError),
 	{protocol.CodeUnsupportedForMessageFormat, oldFormat},
 	kind[*engine.UnavailableError](protocol.CodeKafkaStorageError),
 	sentinel(engine.ErrClosed, protocol.CodeNotLeaderOrFollower),

@@ -28,6 +28,7 @@ func TestCodesOfErrors(t *testing.T) {
 	}{
 		{disk, kerr.PolicyViolation, false, "/data"},
 		{&engine.DirFailedError{Dir: "/data", Err: syscall.EIO}, kerr.KafkaStorageError, true, "/data"},
+		{&engine.TooManyFilesError{Dir: "/data", Limit: 1024, Err: syscall.EMFILE}, kerr.KafkaStorageError, true, "limit of open files: 1024"},
 		{&engine.UnavailableError{Err: record.ErrUnsupportedMagic}, kerr.UnsupportedForMessageFormat, false, ""},
 		{&engine.UnavailableError{Err: record.ErrCorrupt}, kerr.KafkaStorageError, true, ""},
 		{&engine.RecordTooLargeError{SizeBytes: 7000, MaxBytes: 1000}, kerr.MessageTooLarge, false, "7000"},

@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/engine/producer"
 	"github.com/millrace/millrace/index"
 	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/record"
 	"github.com/millrace/millrace/record/compress"
 	"github.com/millrace/millrace/segment"
@@ -165,6 +166,11 @@ func (l *Log) appendLocked(b record.Batch, pb *producer.Batch, info *record.Info
 
 // storeLocked appends a stamped batch and applies it to epochs and producer state.
 func (l *Log) storeLocked(b record.Batch, pb *producer.Batch, info *record.Info) error {
+	if len(l.replayed) > 0 {
+		if err := l.replayAborted(); err != nil {
+			return l.appendError(err)
+		}
+	}
 	base, last := b.BaseOffset(), b.LastOffset()
 	pb.FirstOffset, pb.LastOffset = base, last
 	l.epochs.Assign(b.LeaderEpoch(), base)
@@ -197,6 +203,9 @@ func (l *Log) noteAborted(done producer.Completed, ended bool) error {
 		return nil
 	}
 	if err := l.chain.AppendAborted(abortedTxn(done)); err != nil {
+		// The marker is in the log: the next append begins with this, and until then
+		// nobody reads past the transaction's start.
+		l.replayed = append(l.replayed, abortedTxn(done))
 		return l.appendError(err)
 	}
 	return nil
@@ -209,11 +218,20 @@ func abortedTxn(done producer.Completed) index.AbortedTxn {
 	}
 }
 
-// appendError turns a failure of the chain into ours. A full disk is refused and forgotten;
-// a fault in a mapping fails this log; anything else the whole directory.
+// appendError turns a failure of the chain into ours. A full disk is refused and forgotten,
+// and so is a file that could not be opened; a fault in a mapping fails this log; anything
+// else the whole directory.
 func (l *Log) appendError(err error) error {
 	var fault *segment.FaultError
+	var poisoned *segment.PoisonedError
 	switch {
+	case vfs.OutOfFiles(err) && errors.As(err, &poisoned):
+		// A truncation that could not open a file when it had begun: the disk is well.
+		failed := &DirFailedError{Dir: l.host.dir, Err: err}
+		l.fail(failed)
+		return failed
+	case vfs.OutOfFiles(err):
+		return l.host.limited(err)
 	case segment.IsDiskFull(err):
 		return l.diskFull(err)
 	case errors.Is(err, segment.ErrClosed):

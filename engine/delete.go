@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/millrace/millrace/internal/vfs"
 )
 
 const deletedDirSuffix = "-delete"
@@ -63,7 +65,13 @@ func (d *logDir) renameDeleted(l *Log) error {
 		return err
 	}
 	l.dir.Store(&path)
-	if err := d.host.fs.SyncDir(d.host.dir); err != nil {
+	switch err := d.host.fs.SyncDir(d.host.dir); {
+	case vfs.OutOfFiles(err):
+		d.limited(err)
+		d.deletedMu.Lock()
+		d.renamesDue = true
+		d.deletedMu.Unlock()
+	case err != nil:
 		return err
 	}
 	d.deleteLater(path, flushDelay(l.cfg.Load().FileDeleteDelayMs))
@@ -116,10 +124,45 @@ func (d *logDir) removeDeleted(now time.Time) {
 		}
 	}
 	d.deleted = later
+	sync := d.renamesDue && len(due) > 0
 	d.deletedMu.Unlock()
+	if sync && !d.syncRenames() {
+		d.keepDeleted(due)
+		return
+	}
 	for _, x := range due {
-		if err := d.host.fs.RemoveAll(x.path); err != nil {
+		err := d.host.fs.RemoveAll(x.path)
+		if vfs.OutOfFiles(err) {
+			d.limited(err)
+			d.keepDeleted([]deletedLog{x}) // for the next retention check
+			continue
+		}
+		if err != nil {
 			d.host.log.Warn("folder of a deleted partition not removed: the next start tries again", "path", x.path, "error", err)
 		}
 	}
+}
+
+// keepDeleted leaves folders to a later removal.
+func (d *logDir) keepDeleted(list []deletedLog) {
+	d.deletedMu.Lock()
+	defer d.deletedMu.Unlock()
+	d.deleted = append(d.deleted, list...)
+}
+
+// syncRenames makes up for the syncs that renameDeleted could not do.
+func (d *logDir) syncRenames() (done bool) {
+	err := d.host.fs.SyncDir(d.host.dir)
+	switch {
+	case vfs.OutOfFiles(err):
+		d.limited(err)
+		return false
+	case err != nil:
+		d.fail(err)
+		return false
+	}
+	d.deletedMu.Lock()
+	defer d.deletedMu.Unlock()
+	d.renamesDue = false
+	return true
 }

@@ -30,12 +30,15 @@ type logDir struct {
 	loaded bool
 	count  int // partitions, those being created too; guarded by store.mu
 
-	failed atomic.Pointer[DirFailedError]
+	failed    atomic.Pointer[DirFailedError]
+	limitedAt atomic.Int64 // when the log was told last of a want of descriptors, ns
 
 	saveMu sync.Mutex // one writer of the checkpoint files at a time
 
 	deletedMu sync.Mutex
 	deleted   []deletedLog
+	// renamesDue: the directory is to be synced before the files of deleted partitions go.
+	renamesDue bool
 }
 
 // deletedLog is a partition's folder that was renamed and waits to be removed.
@@ -52,6 +55,8 @@ func (s *Store) newDir(path string) *logDir {
 		producerExpirationMs: s.o.ProducerExpirationMs,
 		tick:                 &s.tick,
 		fail:                 d.fail,
+		budget:               s.budget,
+		limited:              d.limited,
 		saveRecoveryPoints:   d.saveRecoveryPoints,
 		saveLogStarts:        d.saveLogStarts,
 	}
@@ -166,9 +171,26 @@ func (d *logDir) writeMeta(name string) error {
 	return d.warnIfFull("meta.properties not written", checkpoint.Replace(d.host.fs, name, d.meta.Append(nil)))
 }
 
-// warnIfFull lets a full disk pass with a warning: no start and no stop depends on what
-// could not be written.
+// limited makes the error of a call that got no descriptor, and logs it now and then: it
+// concerns every partition, and comes with every request.
+func (d *logDir) limited(err error) *TooManyFilesError {
+	const every = 10 * time.Second
+	e := &TooManyFilesError{Dir: d.host.dir, Limit: d.store.o.FileLimit, Err: err}
+	now, last := d.host.clock.Now().UnixNano(), d.limitedAt.Load()
+	if (last == 0 || now-last >= int64(every)) && d.limitedAt.CompareAndSwap(last, now) {
+		d.host.log.Error("out of file descriptors: requests are refused, nothing is lost", "dir", d.host.dir,
+			"held_by_logs", d.host.budget.files.Load(), "error", e)
+	}
+	return e
+}
+
+// warnIfFull lets a full disk, and a want of descriptors, pass with a warning: no start and no
+// stop depends on what could not be written.
 func (d *logDir) warnIfFull(what string, err error) error {
+	if vfs.OutOfFiles(err) {
+		d.limited(fmt.Errorf("%s: %w", what, err))
+		return nil
+	}
 	if !segment.IsDiskFull(err) {
 		return err
 	}
@@ -240,6 +262,9 @@ func (d *logDir) create(tp TopicPartition, topicID [16]byte, cfg Config) (*Log, 
 		// What was made is empty: it must not come back as a partition.
 		d.host.fs.RemoveAll(filepath.Join(d.host.dir, tp.String()))
 		return nil, diskFull(d.host, err)
+	case vfs.OutOfFiles(err):
+		d.removeEmpty(filepath.Join(d.host.dir, tp.String()))
+		return nil, d.limited(err)
 	case err != nil:
 		d.fail(err)
 		return nil, d.failure()
@@ -249,6 +274,17 @@ func (d *logDir) create(tp TopicPartition, topicID [16]byte, cfg Config) (*Log, 
 		return nil, err
 	}
 	return l, nil
+}
+
+// removeEmpty removes the folder of a partition that was not made after all. RemoveAll needs
+// a descriptor, and there may be none. What stays is found when the partition is made again.
+func (d *logDir) removeEmpty(dir string) {
+	name := filepath.Join(dir, checkpoint.PartitionMetadataFile)
+	for _, path := range []string{name + ".tmp", name, dir} {
+		if err := d.host.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			d.host.log.Warn("folder of a partition that could not be made is left", "path", path, "error", err)
+		}
+	}
 }
 
 func (d *logDir) createLog(tp TopicPartition, topicID [16]byte, cfg Config) (*Log, error) {

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/millrace/millrace/engine/producer"
 )
@@ -85,6 +86,28 @@ func (e *DiskFullError) Error() string {
 
 // Unwrap returns the system's error.
 func (e *DiskFullError) Unwrap() error { return e.Err }
+
+// TooManyFilesError refuses a call for which a file could not be opened or mapped, because the
+// process or the system holds too many. Nothing was changed, and it may be made again.
+type TooManyFilesError struct {
+	Dir   string
+	Limit int64 // of the process's open files, 0 when it is not known
+	Err   error
+}
+
+func (e *TooManyFilesError) Error() string {
+	return fmt.Sprintf("a file in log directory %s cannot be opened (limit of open files: %s): %v; close connections, or start the broker with a higher limit (ulimit -n, LimitNOFILE of its service; fs.file-max and vm.max_map_count of the system)", e.Dir, e.limit(), e.Err)
+}
+
+func (e *TooManyFilesError) limit() string {
+	if e.Limit <= 0 {
+		return "unknown"
+	}
+	return strconv.FormatInt(e.Limit, 10)
+}
+
+// Unwrap returns the system's error.
+func (e *TooManyFilesError) Unwrap() error { return e.Err }
 
 // UnavailableError says why a partition on disk is not served: an old message format
 // (record.ErrUnsupportedMagic), or damage that recovery does not repair.

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/millrace/millrace/engine/checkpoint"
+	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/segment"
 )
 
@@ -24,6 +25,9 @@ func (d *logDir) load(ctx context.Context) error {
 	var setup *SetupError
 	if err == nil || errors.As(err, &setup) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
+	}
+	if vfs.OutOfFiles(err) {
+		return d.limited(err) // nothing is wrong with the directory
 	}
 	d.fail(err)
 	return nil

@@ -53,7 +53,10 @@ type Log struct {
 
 	failed  atomic.Pointer[error] // why every call is refused
 	touched atomic.Int64          // the host's tick at the last append or read
-	idle    atomic.Bool           // the chain holds no open file
+	turn    atomic.Int64          // the budget's turn at the last append or read
+	open    atomic.Int64          // descriptors that the chain holds
+
+	releasing atomic.Bool // the budget is closing the log: opening waits for nobody
 
 	metaMu sync.Mutex // syncs, checkpoint and snapshot files, truncation
 
@@ -61,7 +64,7 @@ type Log struct {
 	producers   producer.Manager
 	flushedFrom int64              // records from here on count for flush.messages
 	truncating  bool               // producer state is behind the chain: no snapshots
-	replayed    []index.AbortedTxn // found again while producer state is rebuilt
+	replayed    []index.AbortedTxn // not in the transaction index yet
 
 	snapMu    sync.Mutex
 	snapshots []int64       // offsets of the snapshot files, ascending
@@ -94,9 +97,12 @@ type host struct {
 
 	producerExpirationMs int64
 
-	tick *atomic.Int64 // moves with each look for idle logs
+	tick   *atomic.Int64 // moves with each look for idle logs
+	budget *budget
 	// fail takes the whole directory offline.
 	fail func(err error)
+	// limited is told of what could not be done for want of a descriptor.
+	limited func(err error) *TooManyFilesError
 	// saveRecoveryPoints and saveLogStarts write the directory's checkpoints.
 	saveRecoveryPoints func() error
 	saveLogStarts      func() error
@@ -184,7 +190,9 @@ func (l *Log) SetHighWatermark(hw int64) (moved bool) {
 	if l.firstUnstable.Load() < hw {
 		l.appendMu.Lock()
 		l.producers.OnHighWatermark(l.hw.Load())
-		l.firstUnstable.Store(l.producers.FirstUnstable())
+		if len(l.replayed) == 0 {
+			l.firstUnstable.Store(l.producers.FirstUnstable())
+		}
 		l.appendMu.Unlock()
 	}
 	return true
@@ -216,14 +224,14 @@ func (l *Log) touch() {
 	if now := l.host.tick.Load(); l.touched.Load() != now {
 		l.touched.Store(now)
 	}
-	if l.idle.Load() {
-		l.idle.Store(false)
+	if now := l.host.budget.turn.Load(); l.turn.Load() != now {
+		l.turn.Store(now)
 	}
 }
 
 // goIdle gives back open files and mappings when the log was not touched lately.
 func (l *Log) goIdle(tick int64) error {
-	if l.Failure() != nil || l.chain == nil || tick-l.touched.Load() < 2 || !l.idle.CompareAndSwap(false, true) {
+	if l.Failure() != nil || l.chain == nil || tick-l.touched.Load() < 2 || l.open.Load() == 0 {
 		return nil
 	}
 	l.appendMu.Lock()

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/engine/checkpoint"
 	"github.com/millrace/millrace/engine/flush"
 	"github.com/millrace/millrace/internal/seededbug"
+	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/segment"
 )
 
@@ -44,11 +45,16 @@ func (t *syncTarget) SyncLog() (int64, error) {
 // syncError tells the syncer which failures are this log's own.
 func (l *Log) syncError(err error) error {
 	var fault *segment.FaultError
+	var poisoned *segment.PoisonedError
 	switch {
 	case l.Failure() != nil:
 		return &flush.LogError{Err: l.Failure()}
 	case errors.Is(err, segment.ErrClosed):
 		return &flush.LogError{Err: ErrClosed}
+	case vfs.OutOfFiles(err) && errors.As(err, &poisoned):
+		return &flush.LogError{Err: l.appendError(err)}
+	case vfs.OutOfFiles(err):
+		return &flush.LaterError{Err: l.host.limited(err)}
 	case errors.As(err, &fault):
 		l.fail(&DirFailedError{Dir: l.host.dir, Err: err})
 		return &flush.LogError{Err: l.Failure()}
@@ -57,13 +63,17 @@ func (l *Log) syncError(err error) error {
 }
 
 // saveMetaLocked writes the epoch checkpoint and the snapshots that wait; metaMu is held.
-// A full disk is no failure: saved is false, the recovery point stays, and the next sync
-// tries again.
+// A full disk is no failure, nor is a want of descriptors: saved is false, the recovery point
+// stays, and the next sync tries again.
 func (l *Log) saveMetaLocked() (saved bool, err error) {
 	for _, save := range []func() error{l.saveEpochs, l.savePending} {
 		err := save()
 		if segment.IsDiskFull(err) {
 			l.host.log.Warn("checkpoint of a partition not written: the disk is full", "partition", l.tp.String(), "dir", l.host.dir)
+			return false, nil
+		}
+		if vfs.OutOfFiles(err) {
+			l.host.limited(err)
 			return false, nil
 		}
 		if err != nil {
@@ -165,7 +175,15 @@ func (l *Log) dropSnapshots(drop func(offset int64) bool) error {
 	if len(gone) == 0 || seededbug.On(seededbug.NoDirSync) {
 		return nil
 	}
-	return l.host.fs.SyncDir(l.Dir())
+	err := l.host.fs.SyncDir(l.Dir())
+	if vfs.OutOfFiles(err) {
+		// They may come back after a power cut: who drops them again syncs the folder.
+		l.snapMu.Lock()
+		l.snapshots = append(l.snapshots, gone...)
+		slices.Sort(l.snapshots)
+		l.snapMu.Unlock()
+	}
+	return err
 }
 
 // listSnapshots finds the snapshot files of a partition's folder.

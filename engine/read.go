@@ -53,6 +53,8 @@ func (l *Log) readError(err error) error {
 	case errors.As(err, &fault):
 		l.fail(&DirFailedError{Dir: l.host.dir, Err: err})
 		return l.Failure()
+	case vfs.OutOfFiles(err):
+		return l.host.limited(err)
 	}
 	return err
 }
@@ -135,6 +137,10 @@ func (l *Log) Sync() error {
 	var own *flush.LogError
 	if errors.As(err, &own) {
 		return own.Err
+	}
+	var later *flush.LaterError
+	if errors.As(err, &later) {
+		return later.Err
 	}
 	if err != nil {
 		return l.appendError(err)

@@ -44,7 +44,7 @@ func openLog(h *host, spec openSpec) (*Log, segment.RecoveryResult, error) {
 	l.snapshots = listSnapshots(entries)
 	r := recovery{l: l, start: firstBase(entries), next: firstBase(entries), dense: !spec.cfg.CleanupCompact, point: spec.recoveryPoint, hole: -1}
 	chain, res, err := segment.Open(segment.Options{
-		FS: h.fs, Clock: h.clock, Dir: spec.dir, Mode: h.mode,
+		FS: &logFS{FS: h.fs, l: l}, Clock: h.clock, Dir: spec.dir, Mode: h.mode,
 		Jitter: h.jitter, Background: h.background, OnRoll: l.onRoll,
 	}, spec.cfg.segmentConfig(), segment.Recovery{
 		Clean: spec.clean, Point: spec.recoveryPoint, Visit: r.visit, Progress: spec.progress,
@@ -67,7 +67,13 @@ func openLog(h *host, spec openSpec) (*Log, segment.RecoveryResult, error) {
 		return nil, res, err
 	}
 	l.queue = h.syncer.NewLog((*syncTarget)(l))
-	l.idle.Store(true)
+	if l.open.Load() > 0 {
+		// What was read is closed again: most logs are not used at once.
+		if err := chain.Idle(); err != nil {
+			chain.Kill()
+			return nil, res, err
+		}
+	}
 	return l, res, nil
 }
 

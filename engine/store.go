@@ -44,6 +44,10 @@ type StoreOptions struct {
 	ProducerExpiryCheckMs   int64 // producer.id.expiration.check.interval.ms
 	IdleAfterMs             int64 // an untouched log gives its files back
 
+	// The process's limits of open files (RLIMIT_NOFILE) and of mappings (vm.max_map_count).
+	// Logs hold a part of them at most: those that were used longest ago are closed. 0: no bound.
+	FileLimit, MappingLimit int64
+
 	Mode segment.Mode // how small batches are written
 
 	// Random returns a number in [0, n), for ids and jitter. It is called from several
@@ -86,6 +90,7 @@ type Store struct {
 	o      StoreOptions
 	dirs   []*logDir
 	tick   atomic.Int64
+	budget *budget
 	codecs chan struct{} // see host.codecs
 
 	mu       sync.RWMutex
@@ -109,6 +114,7 @@ func OpenStore(ctx context.Context, o StoreOptions) (*Store, error) {
 		o: o, codecs: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		logs: make(map[TopicPartition]*Log), creating: make(map[TopicPartition]*logDir),
 	}
+	s.budget = newBudget(s, o.FileLimit, o.MappingLimit)
 	if err := s.openDirs(ctx); err != nil {
 		s.Kill()
 		return nil, err
@@ -149,6 +155,9 @@ func (s *Store) openDirs(ctx context.Context) error {
 			var setup *SetupError
 			if errors.As(err, &setup) {
 				return err
+			}
+			if vfs.OutOfFiles(err) {
+				return d.limited(err) // nothing is wrong with the directory
 			}
 			d.fail(err)
 		}

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 
+	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/record"
 	"github.com/millrace/millrace/segment"
 )
@@ -89,7 +90,7 @@ func (l *Log) truncate(offset int64, cut func() error) error {
 	}
 	l.touch()
 	// A checkpointed log start may lie above the new one, and would hide records.
-	if err := l.host.saveLogStarts(); err != nil && !segment.IsDiskFull(err) {
+	if err := l.host.saveLogStarts(); err != nil && !segment.IsDiskFull(err) && !vfs.OutOfFiles(err) {
 		return l.truncateError(err)
 	}
 	return nil
@@ -160,7 +161,7 @@ func (l *Log) DeleteRecordsBefore(offset int64) (logStart int64, err error) {
 	moved := l.raiseLogStartLocked(offset)
 	l.appendMu.Unlock()
 	if moved {
-		if err := l.host.saveLogStarts(); err != nil && !segment.IsDiskFull(err) {
+		if err := l.host.saveLogStarts(); err != nil && !segment.IsDiskFull(err) && !vfs.OutOfFiles(err) {
 			return -1, l.appendError(err)
 		}
 	}

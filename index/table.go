@@ -31,8 +31,8 @@ type table struct {
 	file vfs.File               // opened for reading
 	live atomic.Pointer[[]byte] // the mapping's bytes, or heap bytes; nil: read the file
 
-	// The writer's.
-	written   vfs.File
+	// The writer's. A mapping outlives its descriptor: the file is opened again for the few
+	// calls that need one, so that an active segment holds no descriptor for its indexes.
 	mapping   vfs.Mapping
 	mem       []byte
 	allocated int64 // bytes of the file that may be touched through mem
@@ -112,8 +112,17 @@ func (t *table) reserve(n int) error {
 	if need > limit {
 		return ErrFull
 	}
+	flag := os.O_RDWR
 	if t.mapping == nil {
-		if err := t.mapForWriting(limit); err != nil {
+		flag |= os.O_CREATE
+	}
+	f, err := t.fs.OpenFile(t.name, flag, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if t.mapping == nil {
+		if err := t.mapForWriting(f, limit); err != nil {
 			return err
 		}
 		if need <= t.allocated {
@@ -122,7 +131,7 @@ func (t *table) reserve(n int) error {
 	}
 	t.step = min(max(t.step*2, firstStepBytes), maxStepBytes)
 	grown := min(max(t.allocated+t.step, need), limit)
-	if err := t.written.Allocate(t.allocated, grown-t.allocated); err != nil {
+	if err := f.Allocate(t.allocated, grown-t.allocated); err != nil {
 		return err
 	}
 	if err := t.mapping.Populate(t.allocated, grown-t.allocated); err != nil {
@@ -132,31 +141,24 @@ func (t *table) reserve(n int) error {
 	return nil
 }
 
-// mapForWriting opens the file, cuts it to its published entries (what lies behind them is
-// stale) and maps its greatest size.
-func (t *table) mapForWriting(limit int64) error {
-	f, err := t.fs.OpenFile(t.name, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return err
-	}
+// mapForWriting cuts the file to its published entries (what lies behind them is stale)
+// and maps its greatest size.
+func (t *table) mapForWriting(f vfs.File, limit int64) error {
 	size := t.count.Load() * int64(t.entryBytes)
 	if err := f.Truncate(size); err != nil {
-		f.Close()
 		return err
 	}
 	m, err := f.Map(limit, true)
 	if err != nil {
-		f.Close()
 		return err
 	}
 	if size > 0 {
 		if err := m.Populate(0, size); err != nil {
 			m.Close()
-			f.Close()
 			return err
 		}
 	}
-	t.written, t.mapping, t.mem, t.allocated = f, m, m.Bytes(), size
+	t.mapping, t.mem, t.allocated = m, m.Bytes(), size
 	t.live.Store(&t.mem)
 	return nil
 }
@@ -317,46 +319,41 @@ func (t *table) truncate(n int) {
 	t.count.Store(int64(n))
 }
 
-// trimClosed cuts the entries off that were dropped while the file was not mapped: the next
-// start would count them again.
-func (t *table) trimClosed() error {
-	if !t.shrunk {
+// trim cuts the file to its published entries: space that was taken ahead, and entries
+// that were dropped while the file was not mapped, which the next start would count again.
+func (t *table) trim() error {
+	size := t.count.Load() * int64(t.entryBytes)
+	if t.mapping == nil && !t.shrunk || t.mapping != nil && t.allocated == size {
 		return nil
 	}
-	f, err := t.fs.OpenFile(t.name, os.O_RDWR, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		t.shrunk = false
-		return nil
-	}
-	if err != nil {
+	if err := t.reopened(func(f vfs.File) error { return f.Truncate(size) }); err != nil {
 		return err
 	}
-	if err := errors.Join(f.Truncate(t.count.Load()*int64(t.entryBytes)), f.Close()); err != nil {
-		return err
+	if t.mapping != nil {
+		t.allocated = size
 	}
 	t.shrunk = false
 	return nil
 }
 
-// trim cuts the file to its published entries.
-func (t *table) trim() error {
-	if t.mapping == nil {
-		return t.trimClosed()
-	}
-	size := t.count.Load() * int64(t.entryBytes)
-	if err := t.written.Truncate(size); err != nil {
-		return err
-	}
-	t.allocated = size
-	return nil
-}
-
 // sync makes the entries durable.
 func (t *table) sync() error {
-	if t.written == nil {
+	if t.mapping == nil {
 		return nil
 	}
-	return t.written.SyncData()
+	return t.reopened(vfs.File.SyncData)
+}
+
+// reopened calls f with the file, unless it is gone: its segment was removed then.
+func (t *table) reopened(f func(vfs.File) error) error {
+	file, err := t.fs.OpenFile(t.name, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(file), file.Close())
 }
 
 func (t *table) close() error {
@@ -364,12 +361,10 @@ func (t *table) close() error {
 	if t.mapping != nil {
 		errs = append(errs, t.mapping.Close())
 	}
-	for _, f := range []vfs.File{t.written, t.file} {
-		if f != nil {
-			errs = append(errs, f.Close())
-		}
+	if t.file != nil {
+		errs = append(errs, t.file.Close())
 	}
-	t.mapping, t.written, t.file, t.mem = nil, nil, nil, nil
+	t.mapping, t.file, t.mem = nil, nil, nil
 	t.live.Store(nil)
 	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/millrace/millrace/index"
+	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/record"
 )
 
@@ -13,8 +14,8 @@ import (
 // at offsetOfMaxTimestamp. It rolls first when the active segment is full (by size, time,
 // index or relative offset).
 //
-// An error for which IsDiskFull holds means that nothing was changed; any other poisons
-// the log. One writer; readers see all of b at once when Append returns.
+// An error for which IsDiskFull or vfs.OutOfFiles holds means that nothing was changed; any
+// other poisons the log. One writer; readers see all of b at once when Append returns.
 func (c *Chain) Append(b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -42,10 +43,10 @@ func (c *Chain) Append(b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp 
 	return nil
 }
 
-// refuse turns a failed append into its error: a full disk changed nothing, anything else
-// is the end.
+// refuse turns a failed append into its error: a full disk changed nothing, nor did a file
+// that could not be opened; anything else is the end.
 func (c *Chain) refuse(err error) error {
-	if IsDiskFull(err) {
+	if IsDiskFull(err) || vfs.OutOfFiles(err) {
 		return err
 	}
 	return c.poison(err)

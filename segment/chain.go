@@ -2,6 +2,7 @@ package segment
 
 import (
 	"errors"
+	"math"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,8 @@ type Chain struct {
 	cfg     Config
 	failed  error // *PoisonedError or ErrClosed
 	deleted []deletion
+	// headUnsynced: the newest names of removed segments may come back after a power cut.
+	headUnsynced bool
 
 	openedMu sync.Mutex
 	opened   []*segment // sealed segments in the order they were opened; by openedMu
@@ -87,7 +90,7 @@ func (c *Chain) Segments() []Info {
 		}
 		ts, _, err := c.maxTimestampOf(s)
 		if err != nil {
-			ts = -1
+			ts = math.MaxInt64
 		}
 		infos[i] = Info{Base: s.base, Next: next, SizeBytes: position, MaxTimestamp: ts, Active: i == len(list)-1}
 	}
@@ -126,14 +129,47 @@ func (c *Chain) Idle() error {
 	return c.releaseAll()
 }
 
+// TryIdle is Idle for who must not wait for any lock: it does nothing while somebody syncs,
+// appends, or makes the next segment's file, and leaves out segments that are being opened.
+func (c *Chain) TryIdle() error {
+	for _, mu := range []*sync.Mutex{&c.syncMu, &c.prepareMu, &c.mu} {
+		if !mu.TryLock() {
+			return nil
+		}
+		defer mu.Unlock()
+	}
+	if c.failed != nil {
+		return nil
+	}
+	errs := []error{c.dropPrepared()}
+	for _, s := range c.segments() {
+		if s.files.Load() == nil || !s.openMu.TryLock() {
+			continue
+		}
+		errs = append(errs, s.trimLocked(false))
+		h := s.takeLocked()
+		s.openMu.Unlock()
+		if h != nil {
+			h.release()
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// dropPrepared gives up the file that was made ahead. prepareMu and mu are held.
+func (c *Chain) dropPrepared() error {
+	if c.prepared == nil {
+		return nil
+	}
+	err := c.prepared.discard(c.o.FS)
+	c.prepared = nil
+	return err
+}
+
 // releaseAll trims and closes all files. Dirty segments stay dirty: their pages are in the
 // page cache, and a later Sync opens them again. mu is held.
 func (c *Chain) releaseAll() error {
-	var errs []error
-	if c.prepared != nil {
-		errs = append(errs, c.prepared.discard(c.o.FS))
-		c.prepared = nil
-	}
+	errs := []error{c.dropPrepared()}
 	for _, s := range c.segments() {
 		errs = append(errs, s.trimWriter(false))
 		s.drop()
@@ -146,6 +182,10 @@ func (c *Chain) releaseAll() error {
 func (s *segment) trimWriter(sync bool) error {
 	s.openMu.Lock()
 	defer s.openMu.Unlock()
+	return s.trimLocked(sync)
+}
+
+func (s *segment) trimLocked(sync bool) error {
 	h := s.files.Load()
 	if h == nil || !h.writer {
 		return nil
@@ -202,10 +242,7 @@ func (c *Chain) Kill() {
 func (c *Chain) shut() {
 	c.failed = ErrClosed
 	c.closed.Store(true)
-	if c.prepared != nil {
-		_ = c.prepared.discard(c.o.FS) // recovery removes it if this did not
-		c.prepared = nil
-	}
+	_ = c.dropPrepared() // recovery removes it if this did not
 	for _, s := range c.segments() {
 		s.drop()
 	}

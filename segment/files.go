@@ -250,12 +250,18 @@ func (s *segment) dropSealed() {
 // pin keeps them open.
 func (s *segment) drop() {
 	s.openMu.Lock()
-	h := s.files.Swap(nil)
-	s.rememberCounts(h)
+	h := s.takeLocked()
 	s.openMu.Unlock()
 	if h != nil {
 		h.release()
 	}
+}
+
+// takeLocked takes the files off the segment; openMu is held.
+func (s *segment) takeLocked() *files {
+	h := s.files.Swap(nil)
+	s.rememberCounts(h)
+	return h
 }
 
 // rememberCounts keeps how many index entries a writer's files hold.

@@ -75,6 +75,6 @@ type Info struct {
 	Base         int64
 	Next         int64 // the offset after its last record; the next segment's base for sealed ones
 	SizeBytes    int64
-	MaxTimestamp int64 // largest record timestamp in ms, -1 if there is none
+	MaxTimestamp int64 // largest record timestamp in ms, -1 if there is none, math.MaxInt64 if it could not be read
 	Active       bool
 }

@@ -49,6 +49,9 @@ func (c *Chain) waitedMs(s *segment, maxTimestamp int64) int64 {
 	if s.firstTimestamp >= 0 {
 		return maxTimestamp - s.firstTimestamp
 	}
+	if s.firstTimestamp == unknownTimestamp {
+		return 0 // the file could not be opened: the append will meet it
+	}
 	return c.o.Clock.Now().UnixMilli() - s.createdMs
 }
 
@@ -94,7 +97,7 @@ func (c *Chain) roll(first, lastOffset int64) (*segment, error) {
 	s := c.newSegment(base)
 	if err := c.createFiles(s); err != nil {
 		s.drop()
-		return nil, err
+		return nil, errors.Join(err, c.discardFiles(s))
 	}
 	list := c.segments()
 	if position == 0 {
@@ -113,13 +116,29 @@ func (c *Chain) roll(first, lastOffset int64) (*segment, error) {
 	return s, nil
 }
 
+// discardFiles takes back what createFiles made before it failed: a start after a clean stop
+// would take space that was allocated for records.
+func (c *Chain) discardFiles(s *segment) error {
+	var errs []error
+	for _, suffix := range []string{logSuffix, indexSuffix, timeSuffix} {
+		if err := c.o.FS.Remove(s.name(suffix)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // retire trims and closes the files of a sealed segment, off the append path if it can.
+// What could not be opened for that is left to the next sync.
 func (c *Chain) retire(s *segment) error {
 	if c.o.Background == nil {
-		return s.seal()
+		if err := s.seal(); err != nil && !vfs.OutOfFiles(err) {
+			return err
+		}
+		return nil
 	}
 	c.o.Background(func() {
-		if err := s.seal(); err != nil {
+		if err := s.seal(); err != nil && !vfs.OutOfFiles(err) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			_ = c.poison(err) // every later call returns it

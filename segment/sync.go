@@ -5,11 +5,13 @@ import (
 	"os"
 
 	"github.com/millrace/millrace/internal/seededbug"
+	"github.com/millrace/millrace/internal/vfs"
 )
 
 // Sync makes everything durable that was appended before the call, and returns the offset
 // below which everything is. It may run beside Append. A failure poisons the log: a failed
-// sync must not be tried again, the kernel may have dropped the pages.
+// sync must not be tried again, the kernel may have dropped the pages. Only where vfs.OutOfFiles
+// holds, no sync has failed, and the caller may try again.
 func (c *Chain) Sync() (upTo int64, err error) {
 	c.syncMu.Lock()
 	defer c.syncMu.Unlock()
@@ -44,6 +46,9 @@ func (c *Chain) syncLocked() (int64, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if vfs.OutOfFiles(err) {
+		return c.synced.Load(), err
+	}
 	if err != nil {
 		return c.synced.Load(), c.poison(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/millrace/millrace/index"
+	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/record"
 )
 
@@ -196,13 +197,17 @@ func (c *cursor) maxTimestamp(pos int64) (timestamp, offset int64, err error) {
 }
 
 // readFirstTimestamp is the max timestamp of the segment's first batch, -1 for none: what
-// segment.ms counts from. A read error counts as none; the append will meet it.
+// segment.ms counts from. A read error counts as none; the append will meet it. What could
+// not even be opened stays unknown.
 func (c *Chain) readFirstTimestamp(s *segment) int64 {
 	_, limit := s.end()
 	if limit == 0 {
 		return -1
 	}
 	h, err := s.pin()
+	if vfs.OutOfFiles(err) {
+		return unknownTimestamp
+	}
 	if err != nil {
 		return -1
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"github.com/millrace/millrace/internal/vfs"
 )
 
 // TruncateTo removes the records at and above offset: the log then ends at the start of
@@ -19,16 +21,26 @@ func (c *Chain) TruncateTo(offset int64) error {
 	if offset >= c.NextOffset() {
 		return nil
 	}
+	before := c.truncations.Load()
 	if offset <= c.StartOffset() {
-		return c.failTruncation(c.restartAt(offset))
+		return c.failTruncation(before, c.restartAt(offset))
 	}
-	return c.failTruncation(c.cut(offset))
+	return c.failTruncation(before, c.cut(offset))
 }
 
-// failTruncation poisons the log when a truncation failed: where it ends is unknown.
-func (c *Chain) failTruncation(err error) error {
+// failTruncation poisons the log when a truncation failed: where it ends is unknown. before
+// is what c.truncations was: when a file could not be opened before anything was cut, the
+// log is what it was.
+func (c *Chain) failTruncation(before int64, err error) error {
 	if err == nil {
 		return nil
+	}
+	if vfs.OutOfFiles(err) && c.truncations.Load() == before {
+		list := c.segments()
+		for _, s := range list[:len(list)-1] {
+			s.sealed.Store(true)
+		}
+		return err
 	}
 	return c.poison(err)
 }
@@ -155,7 +167,7 @@ func (c *Chain) TruncateFullyAndStartAt(offset int64) error {
 	if c.failed != nil {
 		return c.failed
 	}
-	return c.failTruncation(c.restartAt(offset))
+	return c.failTruncation(c.truncations.Load(), c.restartAt(offset))
 }
 
 func (c *Chain) restartAt(offset int64) error {
@@ -204,13 +216,19 @@ func (c *Chain) DropHead(before int64) ([]Info, error) {
 	if err != nil || len(dropped) == 0 {
 		return nil, err
 	}
-	for _, s := range dropped {
+	for i, s := range dropped {
 		if err != nil {
 			s.drop() // off the list: nobody else would close it
 			continue
 		}
 		// The oldest first and each durably: a power cut in between leaves no hole.
-		err = errors.Join(c.remove(s, false), c.o.FS.SyncDir(c.o.Dir))
+		if err = c.remove(s, false); err == nil {
+			if err = c.o.FS.SyncDir(c.o.Dir); vfs.OutOfFiles(err) {
+				c.putBack(dropped[i+1:])
+				dropped, err = dropped[:i+1], nil
+				break
+			}
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -241,15 +259,24 @@ func (c *Chain) takeHead(before int64) ([]*segment, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	if !list[n].nameSynced {
+	if !list[n].nameSynced || c.headUnsynced {
 		// Else a power cut could take all names, and the log would start at 0 again.
 		if err := c.o.FS.SyncDir(c.o.Dir); err != nil {
-			return nil, c.poison(err)
+			return nil, c.refuse(err)
 		}
-		list[n].nameSynced = true
+		list[n].nameSynced, c.headUnsynced = true, false
 	}
 	c.setList(append([]*segment(nil), list[n:]...))
 	return list[:n], nil
+}
+
+// putBack undoes takeHead for segments that were not removed: the names of those before them
+// could not be synced, for want of a descriptor. The next DropHead begins with that.
+func (c *Chain) putBack(kept []*segment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.headUnsynced = true
+	c.setList(append(append([]*segment(nil), kept...), c.segments()...))
 }
 
 // deletion is one segment whose files wait to be removed.

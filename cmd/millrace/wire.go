@@ -167,6 +167,7 @@ func (s *server) openStore(ctx context.Context) error {
 		CheckpointMs: c.CheckpointMs, StartOffsetCheckpointMs: c.StartOffsetCheckpointMs,
 		HighWatermarkMs: c.HighWatermarkMs, ProducerExpirationMs: c.ProducerExpirationMs, ProducerExpiryCheckMs: c.ProducerExpiryCheckMs,
 		IdleAfterMs: idleAfterMs,
+		FileLimit:   fileLimit(), MappingLimit: mappingLimit(),
 		Random:      mathrand.Int64N,
 		Progress:    recoveryProgress(s.log),
 		OnDirFailed: s.dirFailed,

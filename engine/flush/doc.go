@@ -29,7 +29,8 @@ type Waiter interface{ Synced(err error) }
 // Target is what a Log syncs: one partition's files.
 type Target interface {
 	// SyncLog makes everything appended before the call durable and returns the offset
-	// below which all is. A *LogError concerns this log only, any other the directory.
+	// below which all is. A *LogError concerns this log only, after a *LaterError it is
+	// tried again soon, and any other concerns the directory.
 	SyncLog() (upTo int64, err error)
 	// SyncedOffset is the offset below which all is durable.
 	SyncedOffset() int64
@@ -57,3 +58,11 @@ func (e *LogError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the reason.
 func (e *LogError) Unwrap() error { return e.Err }
+
+// LaterError says that a sync could not be begun, for want of a descriptor: nothing failed.
+type LaterError struct{ Err error }
+
+func (e *LaterError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *LaterError) Unwrap() error { return e.Err }

@@ -58,6 +58,11 @@ func (s *Syncer) Close() {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
+	for _, d := range s.deadlines {
+		if d.log.retrying {
+			s.queueLocked(d.log)
+		}
+	}
 	s.mu.Unlock()
 	s.signal()
 	<-s.done
@@ -120,6 +125,10 @@ func (s *Syncer) serve(l *Log) {
 	}
 	upTo, err := l.target.SyncLog()
 	s.syncs.Add(1)
+	if later, ok := errors.AsType[*LaterError](err); ok {
+		s.retry(l, later.Err)
+		return
+	}
 	if err != nil {
 		s.fail(l, err)
 		return
@@ -140,6 +149,24 @@ func (s *Syncer) fail(l *Log, err error) {
 	l.failAll(s.failure())
 }
 
+// retryAfter is when a sync is tried again that could not be begun.
+const retryAfter = 50 * time.Millisecond
+
+// retry serves l once more after a while. Who waits goes on waiting, unless this is the end.
+func (s *Syncer) retry(l *Log, err error) {
+	now := s.opts.Clock.Now()
+	s.mu.Lock()
+	closing := s.closing
+	if !closing && !l.retrying {
+		l.retrying = true
+		s.pushLocked(deadline{at: now.Add(retryAfter), log: l}, now)
+	}
+	s.mu.Unlock()
+	if closing {
+		l.failAll(err)
+	}
+}
+
 func (s *Syncer) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,11 +184,17 @@ func (s *Syncer) enqueue(l *Log) error {
 		return ErrClosed
 	}
 	if !l.queued {
-		l.queued = true
-		s.queue = append(s.queue, l)
+		s.queueLocked(l)
 		s.signal()
 	}
 	return nil
+}
+
+func (s *Syncer) queueLocked(l *Log) {
+	if !l.queued {
+		l.queued = true
+		s.queue = append(s.queue, l)
+	}
 }
 
 // schedule asks for a sync of l at the latest after d. A log has one deadline at a time.
@@ -178,9 +211,13 @@ func (s *Syncer) schedule(l *Log, d time.Duration) {
 	if s.closing || s.failed != nil {
 		return
 	}
-	heap.Push(&s.deadlines, deadline{at: at, log: l})
-	if s.deadlines[0].log == l {
-		s.armLocked(at.Sub(now))
+	s.pushLocked(deadline{at: at, log: l}, now)
+}
+
+func (s *Syncer) pushLocked(d deadline, now time.Time) {
+	heap.Push(&s.deadlines, d)
+	if s.deadlines[0] == d {
+		s.armLocked(d.at.Sub(now))
 	}
 }
 
@@ -202,10 +239,8 @@ func (s *Syncer) expireDeadlinesLocked() {
 		l := heap.Pop(&s.deadlines).(deadline).log
 		l.armed.Store(false)
 		l.requested.Store(true)
-		if !l.queued {
-			l.queued = true
-			s.queue = append(s.queue, l)
-		}
+		l.retrying = false
+		s.queueLocked(l)
 	}
 	if len(s.deadlines) > 0 {
 		s.armLocked(s.deadlines[0].at.Sub(now))
@@ -238,6 +273,7 @@ type Log struct {
 	failed atomic.Pointer[error] // this log's own failure
 
 	queued    bool        // in syncer.queue; guarded by syncer.mu
+	retrying  bool        // a deadline is there for a sync that could not begin; by syncer.mu
 	armed     atomic.Bool // has a deadline
 	requested atomic.Bool // a sync is wanted whether or not somebody waits
 
@@ -357,9 +393,8 @@ func (l *Log) Fail(err error) {
 	s := l.syncer
 	s.mu.Lock()
 	late := s.closing
-	if !late && !l.queued {
-		l.queued = true
-		s.queue = append(s.queue, l)
+	if !late {
+		s.queueLocked(l)
 	}
 	s.mu.Unlock()
 	if late {

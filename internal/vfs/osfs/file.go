@@ -1,6 +1,7 @@
 package osfs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -76,6 +77,9 @@ func (f *file) Map(lengthBytes int64, writable bool) (vfs.Mapping, error) {
 		prot = mmap.RDWR
 	}
 	m, err := mmap.MapRegion(f.File, int(lengthBytes), prot, 0, 0)
+	if errors.Is(err, unix.ENOMEM) {
+		err = vfs.ErrNoMapping
+	}
 	if err != nil {
 		return nil, fmt.Errorf("map %d bytes of %s: %w", lengthBytes, f.Name(), err)
 	}
