@@ -98,9 +98,6 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 		MaxInFlight: conn.DefaultMaxInFlight, MaxQueuedBytes: conn.DefaultMaxQueuedBytes,
 		SendBufferBytes: int(c.SocketSendBufferBytes), ReceiveBufferBytes: int(c.SocketReceiveBufferBytes),
 	}
-	if c.SocketCongestionControl == "" {
-		b.connOptions.LocalCongestion = localCongestion
-	}
 	b.metrics = newMetrics(b)
 	if err := o.Registry.Register(b.metrics); err != nil {
 		return nil, err
@@ -113,7 +110,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 			b.cancel()
 			return nil, fmt.Errorf("listener %s: %w", l, err)
 		}
-		if err := setCongestion(opened, c.SocketCongestionControl); err != nil {
+		if b.connOptions.RemoteCongestion, err = setCongestion(opened, c.SocketCongestionControl); err != nil {
 			_ = opened.Close()
 			b.closeListeners()
 			b.cancel()
@@ -131,15 +128,21 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 // localCongestion is used towards peers on this machine unless the configuration names another.
 const localCongestion = "reno"
 
-// setCongestion prepares a listener: what it accepts inherits the setting.
-func setCongestion(l net.Listener, name string) error {
-	if name == "" {
-		return nil
+// setCongestion prepares a listener: what it accepts inherits the setting. By default that is
+// localCongestion, and remote is what connections from other machines get instead, the system's
+// own. (Not the other way round: a socket that once had bbr keeps its pacing.)
+func setCongestion(l net.Listener, name string) (remote string, err error) {
+	if name != "" {
+		if err := netx.SetCongestion(l, name); err != nil {
+			return "", fmt.Errorf("socket.congestion.control=%s: %w (the system offers those in net.ipv4.tcp_available_congestion_control; empty leaves the choice to it)", name, err)
+		}
+		return "", nil
 	}
-	if err := netx.SetCongestion(l, name); err != nil {
-		return fmt.Errorf("socket.congestion.control=%s: %w (the system offers those in net.ipv4.tcp_available_congestion_control; empty leaves the choice to it)", name, err)
+	own, err := netx.Congestion(l)
+	if err != nil || netx.SetCongestion(l, localCongestion) != nil {
+		return "", nil // no TCP, or no such control: the system's stays everywhere
 	}
-	return nil
+	return own, nil
 }
 
 // Addr is where the first listener listens, with the port that it really has.

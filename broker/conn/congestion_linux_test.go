@@ -2,36 +2,37 @@ package conn
 
 import (
 	"net"
-	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/millrace/millrace/internal/netx"
 )
 
-// Peers on this machine are sent to by the control that the options name; where the system
-// does not have it, the connection works all the same.
-func TestLocalPeersHaveTheirOwnCongestionControl(t *testing.T) {
-	before := ""
-	for _, name := range []string{"", "reno", "no-such-control"} {
-		r := start(t, func(o *Options) { o.LocalCongestion = name })
-		r.send(request(1, 7, 10))
-		r.want(7)
-		raw, err := r.c.nc.Conn.(*net.TCPConn).SyscallConn()
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := ""
-		if err := raw.Control(func(fd uintptr) {
-			got, _ = unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION)
-		}); err != nil {
-			t.Fatal(err)
-		}
-		got = strings.TrimRight(got, "\x00")
-		switch want := map[string]string{"reno": "reno", "no-such-control": before}[name]; {
-		case name == "":
-			before = got
-		case got != want:
-			t.Errorf("with %q the socket sends by %q, want %q", name, got, want)
-		}
+// Peers on this machine keep the congestion control that the listener gave them.
+func TestLocalPeersKeepTheirCongestionControl(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	own, err := netx.Congestion(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netx.SetCongestion(l, "reno"); err != nil {
+		t.Fatal(err)
+	}
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := startOn(t, client, server, func(o *Options) { o.RemoteCongestion = own })
+	r.send(request(1, 7, 10))
+	r.want(7)
+	if got, err := netx.Congestion(server); got != "reno" {
+		t.Errorf("the socket sends by %q (%v)", got, err)
 	}
 }

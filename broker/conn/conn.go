@@ -63,9 +63,9 @@ type Options struct {
 	MaxQueuedBytes int
 	// Buffer sizes of the socket in bytes; not positive: the system's own.
 	SendBufferBytes, ReceiveBufferBytes int
-	// LocalCongestion, when set, is the TCP congestion control towards peers on this machine.
-	// Where the system does not offer it, its own stays.
-	LocalCongestion string
+	// RemoteCongestion, when set, is the TCP congestion control towards peers on other machines;
+	// those on this one keep what the listener gave them.
+	RemoteCongestion string
 }
 
 // Stats counts what connections do. All fields may be read at any time.
@@ -136,7 +136,7 @@ func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 // Run serves the connection until it ends. It returns when nothing of it is left.
 func (c *Conn) Run(s Session) {
 	c.session = s
-	if name := c.opts.LocalCongestion; name != "" && netx.SameMachine(c.LocalAddr(), c.RemoteAddr()) {
+	if name := c.opts.RemoteCongestion; name != "" && !netx.SameMachine(c.LocalAddr(), c.RemoteAddr()) {
 		_ = c.nc.SetCongestion(name) // a matter of speed only
 	}
 	err := c.nc.SetBuffers(c.opts.SendBufferBytes, c.opts.ReceiveBufferBytes)

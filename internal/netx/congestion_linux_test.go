@@ -3,22 +3,19 @@ package netx
 import (
 	"errors"
 	"net"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// control reads the kernel's word on a socket's congestion control.
-func control(t *testing.T, c *Conn) string {
+// kernels is the kernel's word on a socket's congestion control.
+func kernels(t *testing.T, c *Conn) string {
 	t.Helper()
-	name := ""
-	if err := c.raw.Control(func(fd uintptr) {
-		name, _ = unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION)
-	}); err != nil {
+	name, err := Congestion(c.Conn)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimRight(name, "\x00")
+	return name
 }
 
 func TestCongestionControlIsTheKernels(t *testing.T) {
@@ -26,13 +23,13 @@ func TestCongestionControlIsTheKernels(t *testing.T) {
 	if err := server.SetCongestion("reno"); err != nil { // every Linux has reno
 		t.Fatal(err)
 	}
-	if got := control(t, server); got != "reno" {
+	if got := kernels(t, server); got != "reno" {
 		t.Errorf("the socket sends by %q", got)
 	}
 	if err := server.SetCongestion("no-such-control"); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("a control that does not exist: %v", err)
 	}
-	if got := control(t, server); got != "reno" {
+	if got := kernels(t, server); got != "reno" {
 		t.Errorf("after a refusal the socket sends by %q", got)
 	}
 	a, b := net.Pipe()

@@ -85,6 +85,19 @@ func (c *Conn) SetCongestion(name string) error { return SetCongestion(c.Conn, n
 
 // SetCongestion is Conn.SetCongestion for any socket; what a listener accepts inherits it.
 func SetCongestion(socket any, name string) error {
+	return control(socket, func(fd uintptr) error { return setCongestion(fd, name) })
+}
+
+// Congestion is the name of a socket's TCP congestion control.
+func Congestion(socket any) (name string, err error) {
+	err = control(socket, func(fd uintptr) (err error) {
+		name, err = congestion(fd)
+		return err
+	})
+	return name, err
+}
+
+func control(socket any, f func(fd uintptr) error) error {
 	switch socket.(type) {
 	case *net.TCPConn, *net.TCPListener:
 	default:
@@ -94,7 +107,7 @@ func SetCongestion(socket any, name string) error {
 	if err != nil {
 		return err
 	}
-	if controlErr := raw.Control(func(fd uintptr) { err = setCongestion(fd, name) }); controlErr != nil {
+	if controlErr := raw.Control(func(fd uintptr) { err = f(fd) }); controlErr != nil {
 		return controlErr
 	}
 	return err

@@ -2,6 +2,7 @@ package netx
 
 import (
 	"io"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +15,15 @@ const maxSendfileBytes = 4 << 20
 
 func setCongestion(fd uintptr, name string) error {
 	return unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, name)
+}
+
+func congestion(fd uintptr) (string, error) {
+	name, err := unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+	return strings.TrimRight(name, "\x00"), err
+}
+
+func setCork(fd uintptr, on int) error {
+	return unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_CORK, on)
 }
 
 // do reads once; false means that the poller should wait and call again.
