@@ -98,8 +98,14 @@ func (o *outbound) reply(r *Reply, final bool) error {
 }
 
 func (o *outbound) framed(sections []protocol.Section, final bool) error {
+	last := lastRange(sections)
 	for i := range sections {
 		s := &sections[i]
+		if i == last && final && i < len(sections)-1 {
+			// The few bytes behind the records leave with the last of them.
+			o.c.nc.Cork(true)
+			defer o.c.nc.Cork(false)
+		}
 		var err error
 		if s.Range.LenBytes > 0 {
 			err = o.rangeOf(s.Range)
@@ -111,6 +117,16 @@ func (o *outbound) framed(sections []protocol.Section, final bool) error {
 		}
 	}
 	return nil
+}
+
+// lastRange is the index of the last section that is sent from a file, -1 without one.
+func lastRange(sections []protocol.Section) int {
+	for i := len(sections) - 1; i >= 0; i-- {
+		if sections[i].Range.LenBytes > 0 {
+			return i
+		}
+	}
+	return -1
 }
 
 // bytes collects small pieces and writes large ones; final means that nothing follows,

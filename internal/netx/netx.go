@@ -55,6 +55,7 @@ func Wrap(c net.Conn) *Conn {
 	x.read.step = x.read.do
 	x.write.sendStep = x.write.send
 	x.write.fileStep = x.write.sendfile
+	x.write.corkStep = x.write.cork
 	return x
 }
 
@@ -175,6 +176,19 @@ func (c *Conn) SendRange(r vfs.Range, scratch []byte) (byKernel int, err error) 
 	return r.LenBytes - w.left, err
 }
 
+// Cork keeps a segment that is not full from leaving until Cork(false): a sendfile cannot say
+// that more follows it. It is a matter of speed; where there is no cork nothing happens.
+func (c *Conn) Cork(on bool) {
+	if c.raw == nil {
+		return
+	}
+	c.write.corkOn = 0
+	if on {
+		c.write.corkOn = 1
+	}
+	_ = c.raw.Control(c.write.corkStep) // a closed socket shows at the write
+}
+
 // SendfileCalls is the number of sendfile calls so far; it is read by the writing goroutine.
 func (c *Conn) SendfileCalls() int64 { return c.write.calls }
 
@@ -215,6 +229,8 @@ type readOp struct {
 
 type writeOp struct {
 	sendStep, fileStep func(fd uintptr) bool
+	corkStep           func(fd uintptr)
+	corkOn             int
 	buf                []byte
 	src                int
 	pos                int64

@@ -63,6 +63,8 @@ func (w *writeOp) send(fd uintptr) bool {
 	return true
 }
 
+func (w *writeOp) cork(fd uintptr) { _ = setCork(fd, w.corkOn) } // Unix sockets have none
+
 // sendfile keeps its own position, so that any number of replies send from one
 // descriptor at once. Past the end of a file the kernel reports 0 bytes and no error.
 func (w *writeOp) sendfile(fd uintptr) bool {

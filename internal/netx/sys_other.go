@@ -8,8 +8,8 @@ const haveSyscalls = false
 
 func setCongestion(uintptr, string) error { return errors.ErrUnsupported }
 func congestion(uintptr) (string, error)  { return "", errors.ErrUnsupported }
-func setCork(uintptr, int) error          { return errors.ErrUnsupported }
 
 func (r *readOp) do(uintptr) bool        { return true }
 func (w *writeOp) send(uintptr) bool     { return true }
 func (w *writeOp) sendfile(uintptr) bool { return true }
+func (w *writeOp) cork(uintptr)          {}
