@@ -111,7 +111,8 @@ func (p *Partition) park(n need, a engine.Appended, done ProduceDone, slot int, 
 func (p *Partition) complete() {
 	p.mu.Lock()
 	hw, synced := p.log.HighWatermark(), p.log.SyncedOffset()
-	var ready []*parked
+	var few [32]*parked
+	ready := few[:0]
 	for len(p.synced.list) > 0 && !p.synced.list[0].need.left(hw, synced).synced {
 		e := p.synced.pop()
 		if e.need = e.need.left(hw, synced); e.need.met() {
@@ -187,14 +188,26 @@ func (p *Partition) failSynced(err error) {
 	}
 }
 
-// queue holds parked produces by the offset that they wait for.
-type queue struct{ list []*parked }
+// queue holds parked produces by the offset that they wait for. What is taken from its front
+// leaves room there, which serves again.
+type queue struct {
+	list []*parked
+	room []*parked // list's array from its start, empty
+}
 
 // push puts e in its place, which nearly always is the end.
 func (q *queue) push(e *parked) {
 	at := len(q.list)
 	if at > 0 && q.list[at-1].need.offset > e.need.offset {
 		at = sort.Search(at, func(i int) bool { return q.list[i].need.offset > e.need.offset })
+	}
+	if len(q.list) == cap(q.list) {
+		if cap(q.room) >= 2*len(q.list) {
+			q.list = append(q.room[:0], q.list...)
+		} else {
+			q.room = make([]*parked, 0, max(2*len(q.list), 8))
+			q.list = append(q.room, q.list...)
+		}
 	}
 	q.list = append(q.list, nil)
 	copy(q.list[at+1:], q.list[at:])
@@ -205,7 +218,7 @@ func (q *queue) pop() *parked {
 	e := q.list[0]
 	q.list[0] = nil
 	if q.list = q.list[1:]; len(q.list) == 0 {
-		q.list = nil
+		q.list = q.room
 	}
 	return e
 }
@@ -223,7 +236,7 @@ func (q *queue) take(e *parked, generation uint64) bool {
 
 func (q *queue) takeAll() []*parked {
 	all := q.list
-	q.list = nil
+	q.list, q.room = nil, nil
 	return all
 }
 

@@ -279,6 +279,7 @@ type Log struct {
 
 	mu      sync.Mutex
 	waiters []waiting // by offset
+	spare   []waiting // an empty one for when all waiters are taken
 }
 
 type waiting struct {
@@ -353,8 +354,19 @@ func (l *Log) wakeBelow(upTo int64) {
 	}
 	if left {
 		l.enqueue()
+		return
+	}
+	// The slice serves again: with many waiters a sync, a new one would grow each time.
+	clear(ready)
+	if cap(ready) <= keepWaiters {
+		l.mu.Lock()
+		l.spare = ready[:0]
+		l.mu.Unlock()
 	}
 }
+
+// keepWaiters is the longest slice that a log keeps for its next waiters.
+const keepWaiters = 1024
 
 func (l *Log) wakeAll() {
 	l.mu.Lock()
@@ -377,9 +389,9 @@ func (l *Log) failAll(err error) {
 // take cuts the first n waiters off. When all go, so does the slice: the waiters may be
 // called without a lock while new ones queue up.
 func (l *Log) take(n int) []waiting {
-	ready := l.waiters[:n:n]
+	ready := l.waiters[:n]
 	if n == len(l.waiters) {
-		l.waiters = nil
+		l.waiters, l.spare = l.spare, nil
 	} else {
 		l.waiters = append([]waiting(nil), l.waiters[n:]...)
 	}
