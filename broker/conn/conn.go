@@ -9,7 +9,8 @@
 // order of requests, so a ready one waits for those before it; the ready ones at the head
 // are written together by whoever finds nobody writing. The reader sends them before it
 // waits for anything (bytes, memory, a free slot, the end of a throttle) and when no
-// complete request is left in its buffer.
+// complete request is left in its buffer; after a large request, when none is left in the
+// socket either, or after two.
 //
 // # Invariants
 //
@@ -97,6 +98,7 @@ type Conn struct {
 	lastActive   atomic.Int64 // Unix ns
 	partialSince atomic.Int64 // Unix ns of the first byte of an incomplete frame; 0: none
 	mutedFor     atomic.Int64 // set by Mute, taken by the reader
+	unsent       int          // reads since the last Flush of the reader, which alone uses it
 	overshot     atomic.Bool  // has the right to more memory than the budget
 	draining     atomic.Bool
 	aborted      error // set by Abort, reader goroutine only
@@ -167,7 +169,7 @@ func (c *Conn) serve() error {
 			return err
 		}
 		if frame == nil {
-			c.Flush()
+			c.mayHoldBack()
 			if err := c.in.fill(); err != nil {
 				return err
 			}
@@ -181,6 +183,26 @@ func (c *Conn) serve() error {
 			return err
 		}
 	}
+}
+
+// maxHeldBack bounds the large requests whose replies wait for one more to be read. A few are
+// enough to share the system call, and leave the peer something to go on with.
+const maxHeldBack = 2
+
+// mayHoldBack sends what is ready before the next read, unless requests are so large that one
+// read brings one: then what is ready leaves with the reply to the next, if that is there. A
+// connection without system calls cannot tell whether it is.
+func (c *Conn) mayHoldBack() {
+	if c.in.usual >= largeBytes && c.unsent < maxHeldBack && c.nc.CanSendfile() {
+		c.unsent++
+		return
+	}
+	c.sendHeldBack()
+}
+
+func (c *Conn) sendHeldBack() {
+	c.unsent = 0
+	c.Flush()
 }
 
 // serveOne keeps a panic in a handler from costing more than its connection.

@@ -243,6 +243,38 @@ func TestReadyRepliesLeaveBeforeTheReaderWaits(t *testing.T) {
 	r.want(2)
 }
 
+// The reply to a large request may wait for the next one, but only if that is there already.
+func TestRepliesToLargeRequestsDoNotWait(t *testing.T) {
+	r := start(t, nil)
+	for corr := uint32(1); corr <= 20; corr += 2 {
+		r.send(request(1, corr, 2*largeBytes))
+		r.want(corr)
+		torn := request(1, corr+1, 2*largeBytes)
+		r.send(torn[:largeBytes]) // what is there of it must not hold back the next reply for good
+		r.send(torn[largeBytes:])
+		r.want(corr + 1)
+	}
+	var pipeline [][]byte
+	var corrs []uint32
+	for corr := uint32(100); corr < 150; corr++ {
+		pipeline, corrs = append(pipeline, request(1, corr, 2*largeBytes)), append(corrs, corr)
+	}
+	go r.send(pipeline...)
+	r.want(corrs...)
+}
+
+// A peer that sends half a request and then waits for the reply to the one before gets it.
+func TestHalfOfALargeRequestHoldsNothingBack(t *testing.T) {
+	r := start(t, nil)
+	r.send(request(1, 1, 2*largeBytes))
+	r.want(1)
+	torn := request(1, 3, 2*largeBytes)
+	r.send(request(1, 2, 2*largeBytes), torn[:largeBytes])
+	r.want(2)
+	r.send(torn[largeBytes:])
+	r.want(3)
+}
+
 func TestFilesLeaveBySendfile(t *testing.T) {
 	r := start(t, nil)
 	content := writeFile(t, r)

@@ -106,12 +106,17 @@ func (in *input) checkSize(size int64) error {
 	return nil
 }
 
-// fill reads more bytes. It makes room first, which may wait for memory.
+// fill reads more bytes. It makes room first, which may wait for memory. Replies that were
+// held back are sent when there is nothing to read.
 func (in *input) fill() error {
 	if err := in.makeRoom(); err != nil {
 		return err
 	}
 	n, err := in.c.nc.ReadInto(in)
+	for n == 0 && err == nil {
+		in.c.sendHeldBack()
+		n, err = in.c.nc.ReadInto(in)
+	}
 	if err != nil {
 		return err
 	}
@@ -193,11 +198,19 @@ func (in *input) fresh() []byte {
 	return m.tryTake(minBufferBytes)
 }
 
-// Sleep implements netx.Lender: a connection that waits for its peer holds little.
-func (in *input) Sleep() {
-	if in.buf == nil {
-		return
+// Sleep implements netx.Lender: a connection that waits for its peer holds little, and has
+// sent its replies.
+func (in *input) Sleep() bool {
+	if in.c.unsent > 0 {
+		return false
 	}
+	if in.buf != nil {
+		in.shrink()
+	}
+	return true
+}
+
+func (in *input) shrink() {
 	m := in.c.opts.Memory
 	have := in.w - in.r
 	switch {

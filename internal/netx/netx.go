@@ -27,8 +27,9 @@ type Lender interface {
 	// while the descriptor is held.
 	Lend() []byte
 	// Sleep is called when there is nothing to read and the reader is about to wait;
-	// room that was lent may be given away until the next Lend.
-	Sleep()
+	// room that was lent may be given away until the next Lend. False ends the read instead,
+	// which then returns no bytes and no error.
+	Sleep() bool
 }
 
 // Conn is a connection with the calls above.
@@ -129,7 +130,7 @@ func (c *Conn) ReadInto(l Lender) (int, error) {
 		return c.Conn.Read(l.Lend())
 	}
 	r := &c.read
-	r.lender, r.n, r.err = l, 0, nil
+	r.lender, r.n, r.err, r.awake = l, 0, nil, false
 	err := c.raw.Read(r.step)
 	r.lender = nil
 	if err != nil {
@@ -138,7 +139,7 @@ func (c *Conn) ReadInto(l Lender) (int, error) {
 	if r.err != nil {
 		return 0, &net.OpError{Op: "read", Net: "tcp", Addr: c.RemoteAddr(), Err: r.err}
 	}
-	if r.n == 0 {
+	if r.n == 0 && !r.awake {
 		return 0, io.EOF
 	}
 	return r.n, nil
@@ -224,6 +225,7 @@ type readOp struct {
 	step   func(fd uintptr) bool
 	lender Lender
 	n      int
+	awake  bool // the lender refused to sleep
 	err    error
 }
 

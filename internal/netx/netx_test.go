@@ -41,10 +41,11 @@ func pair(t *testing.T) (client net.Conn, server *Conn) {
 type room struct {
 	buf    []byte
 	sleeps chan struct{}
+	awake  bool
 }
 
 func (r *room) Lend() []byte { return r.buf }
-func (r *room) Sleep()       { r.sleeps <- struct{}{} }
+func (r *room) Sleep() bool  { r.sleeps <- struct{}{}; return !r.awake }
 
 func TestReaderGivesItsRoomAwayWhileItSleeps(t *testing.T) {
 	client, server := pair(t)

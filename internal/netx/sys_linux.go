@@ -38,8 +38,8 @@ func (r *readOp) do(fd uintptr) bool {
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
-			r.lender.Sleep()
-			return false
+			r.awake = !r.lender.Sleep()
+			return r.awake
 		}
 		r.err = err
 		return true
