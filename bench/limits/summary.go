@@ -35,14 +35,14 @@ func Summarize(samples []Sample) result.Floor {
 	}
 	f := result.Floor{
 		Name: WayName(s.Name(), s.Way), Kind: s.Kind, Title: title(s), Congestion: s.Congestion,
-		UnitBytes: int64(s.SizeBytes), Connections: s.Connections, Depth: s.Depth, Samples: len(kept),
+		UnitBytes: int64(s.unitBytes()), Connections: s.Connections, Depth: s.Depth, Samples: len(kept),
 		UnitsPerS: median(kept, func(x Sample) float64 { return x.UnitsPerS }),
 	}
 	figure := func(x Sample) float64 { return x.UnitsPerS }
 	if s.Kind != FdatasyncLoaded { // its process also writes the load
 		figure = func(x Sample) float64 { return x.CPUUs }
 		f.CPUPerUnitUs = median(kept, figure)
-		f.CPUPerGB = f.CPUPerUnitUs / float64(s.SizeBytes) * 1e3
+		f.CPUPerGB = f.CPUPerUnitUs / float64(s.unitBytes()) * 1e3
 	}
 	f.Spread = spread(kept, figure)
 	if v := sorted(kept, figure); f.Spread > wideSpread && f.CPUPerUnitUs > 0 {
@@ -50,7 +50,7 @@ func Summarize(samples []Sample) result.Floor {
 		// and the scheduler decides anew each time: there are two modes, not one with noise.
 		notes = append(notes, fmt.Sprintf("%s to %s us", figureText(v[0]), figureText(v[len(v)-1])))
 	}
-	f.MBPerS = f.UnitsPerS * float64(s.SizeBytes) / 1e6
+	f.MBPerS = f.UnitsPerS * float64(s.unitBytes()) / 1e6
 	all := hist.New()
 	for _, x := range kept {
 		if x.Latency != nil {
