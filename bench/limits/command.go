@@ -86,7 +86,7 @@ func (o *flags) run(cmd *cobra.Command) error {
 	if !o.quiet {
 		opts.Progress = progress(cmd)
 	}
-	file := result.File{Command: strings.Join(os.Args, " "), Started: time.Now(), Machine: observe.Machine(opts.withDefaults().Dir)}
+	file := result.File{Command: result.CommandLine(os.Args), Version: result.Version(), Started: time.Now(), Machine: observe.Machine(opts.withDefaults().Dir)}
 	floors, err := Measure(cmd.Context(), opts)
 	if opts.Progress != nil {
 		opts.Progress(Progress{})

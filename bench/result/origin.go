@@ -8,7 +8,7 @@ import (
 )
 
 // secret is a setting whose value does not belong into a file that is passed on.
-var secret = regexp.MustCompile(`(?i)((?:^|[\s=])[a-z.]*(?:password|jaas\.config|secret|token|key\.pem|keystore\.key)[a-z.]*=).*`)
+var secret = regexp.MustCompile(`(?is)((?:^|[\s=,;])[-a-z._]*(?:password|jaas\.config|secret|token|key\.pem|keystore\.key)[a-z.]*=).*`)
 
 // CommandLine is args (as os.Args) as one would type it, for File.Command: without the
 // program's folder, quoted where a shell needs it, passwords left out.

@@ -23,7 +23,7 @@ func TestCommandLineIsReadByAShell(t *testing.T) {
 
 func TestCommandLineHidesPasswords(t *testing.T) {
 	line := CommandLine([]string{"millrace", "sasl.jaas.config=x required username=\"u\" password=\"hidden\";", "--command-property=ssl.key.password=hidden",
-		"ssl.truststore.password=hidden", "SSL.KEYSTORE.KEY=hidden", "--topic", "tokens", "acks=1"})
+		"ssl.truststore.password=hidden", "SSL.KEYSTORE.KEY=hidden", "acks=1,ssl.key.password=hidden", "sasl.jaas.config=x\nhidden", "--topic", "tokens", "acks=1"})
 	if strings.Contains(line, "hidden") || !strings.Contains(line, "ssl.truststore.password=...") || !strings.Contains(line, "tokens acks=1") {
 		t.Error(line)
 	}
