@@ -53,14 +53,15 @@ test: setup build ## everything that proves it, set-up included (what .ci/run ca
 	exit $$status
 
 .PHONY: setup
-setup: ## what the tests need besides Go (apt-get when root, npm)
+setup: ## what the tests need besides Go (apt-get when root, npm; a browser where it can)
 	@tools/setup.sh
 
 .PHONY: test-unit
 test-unit: ## the packages' own tests with the race detector, allocation limits without it
 	@mkdir -p bin
 	@$(GOTEST) -name unit -- -race -timeout 15m $(UNIT)
-	@$(GOTEST) -name allocations -- -count=1 -run 'Alloc' ./broker/... ./engine/... ./protocol/... ./record/... ./replication/... ./segment/...
+	@$(GOTEST) -name allocations -- -count=1 -run 'Alloc|TakesNoMemory' ./broker/... ./engine/... ./protocol/... ./record/... ./replication/... ./segment/... \
+	  ./bench/hist ./bench/pace ./bench/raw ./bench/wire ./bench/workload
 
 .PHONY: test-seeded
 test-seeded: ## each bug that is seeded by build tag must be caught (part of test-unit too)
@@ -135,7 +136,7 @@ cover: ## coverage of the packages' own tests
 lint: ## gofmt, go vet, shell syntax
 	@bad=$$(gofmt -l $$(git ls-files '*.go' | grep -v node_modules)); test -z "$$bad" || { echo "gofmt: $$bad"; exit 1; }
 	@$(GO) vet ./...
-	@for s in tools/shim/shim.sh tools/setup.sh tools/fuzz.sh bench/compare/builds.sh .ci/run; do sh -n $$s; done
+	@for s in $$(git ls-files '*.sh') .ci/run; do sh -n $$s; done
 
 # ---- what is generated
 

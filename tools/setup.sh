@@ -1,6 +1,7 @@
 #!/bin/sh
 # Brings what the tests need besides Go: the clients of the conformance matrix, strace and a C
-# compiler (race detector, librdkafka). Debian packages when root, else a clear message.
+# compiler (race detector, librdkafka), and a browser for bench's report. Debian packages when
+# root, else a clear message; without a browser its tests are skipped.
 set -eu
 cd "$(dirname -- "$0")/.."
 
@@ -24,6 +25,22 @@ if [ -n "$need" ]; then
 		echo "set-up: the tests need these Debian packages:$need" >&2
 		echo "set-up: run  sudo apt-get install$need  and then make test again" >&2
 		exit 1
+	fi
+fi
+
+browser=
+for b in "${CHROMIUM:-chromium}" chromium chromium-browser google-chrome; do
+	command -v "$b" >/dev/null 2>&1 && browser=$b
+done
+if [ -z "$browser" ]; then
+	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+		echo "set-up: apt-get install chromium"
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get install -y -qq --no-install-recommends chromium >/dev/null 2>&1 || {
+			apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null
+		} || echo "set-up: chromium cannot be installed; the tests of the report in a browser are skipped" >&2
+	else
+		echo "set-up: no chromium; the tests of the report in a browser are skipped (sudo apt-get install chromium)" >&2
 	fi
 fi
 
