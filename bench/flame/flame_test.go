@@ -112,7 +112,7 @@ func TestFramesAgainstCountedPrefixes(t *testing.T) {
 			for range 1 + r.IntN(6) {
 				path = append(path, fmt.Sprintf("pkg.f%d", r.IntN(4)))
 			}
-			v := 1 + r.Int64N(1000)
+			v := 10 + r.Int64N(1000) // never so little that it is left out (minShare)
 			paths[strings.Join(path, ";")] += v
 			total += v
 		}
