@@ -20,6 +20,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if os.Getenv("GORACE") == "" { // a server with the race detector waits for a second at its end otherwise
+		os.Setenv("GORACE", "atexit_sleep_ms=0")
+	}
 	testkit.Main(m)
 }
 
