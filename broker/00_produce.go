@@ -30,8 +30,8 @@ import (
 // The records of the request are stamped in the read buffer and copied once, into the log.
 // A request with one batch allocates nothing here in steady use.
 
-// produceOp is a Produce request from its decoding to its reply. It is pooled, but not
-// once it was parked: then a cancellation and a late answer may hold it at the same time.
+// produceOp is a Produce request from its decoding to its reply. It is pooled; one that was
+// parked only if its slot took the reply, for else a cancellation may still hold it.
 type produceOp struct {
 	r        request
 	in       protocol.ProduceInput
@@ -71,9 +71,9 @@ func serveProduce(r *request) error {
 			op.Cancel()
 		}
 	}
-	slot := op.r.slot // reply gives op away
+	slot := op.r.slot
 	if op.waiting.Add(-1) == 0 {
-		slot.Reply(op.reply())
+		op.done(slot.Reply(op.reply()))
 	}
 	return nil
 }
@@ -197,11 +197,11 @@ func (op *produceOp) ProduceDone(i int, res replication.ProduceResult) {
 	}
 	slot := op.r.slot
 	if op.waiting.Add(-1) == 0 {
-		slot.FinishAsync(op.reply())
+		op.done(slot.FinishAsync(op.reply()))
 	}
 }
 
-// reply encodes the response and gives the op back.
+// reply encodes the response; done, with what became of it, is the last call of an op.
 func (op *produceOp) reply() *conn.Reply {
 	var nodes []protocol.ProduceResponseNodeEndpoint
 	for i := range op.outcomes {
@@ -212,8 +212,14 @@ func (op *produceOp) reply() *conn.Reply {
 	out := op.r.newReply()
 	out.Buf = op.in.AppendResponse(out.Buf, op.outcomes, op.throttleMs, nodes)
 	op.r.b.metrics.answered(&op.r)
-	op.free()
 	return out
+}
+
+func (op *produceOp) done(replied bool) {
+	if replied || !op.parked {
+		op.parked = false
+		op.free()
+	}
 }
 
 func (op *produceOp) firstError() error {
@@ -238,9 +244,6 @@ func (op *produceOp) Cancel() {
 func (op *produceOp) Hurry() {}
 
 func (op *produceOp) free() {
-	if op.parked {
-		return
-	}
 	b := op.r.b
 	op.in.Reset()
 	clear(op.outcomes)

@@ -73,36 +73,43 @@ func (s Slot) openLocked() bool {
 }
 
 // Reply completes the slot from Session.Serve on the reader goroutine. The reader sends
-// it, with others, before it waits for anything.
-func (s Slot) Reply(r *Reply) { s.complete(r, false) }
+// it, with others, before it waits for anything. It reports false when the slot was not open
+// any more; after true, nobody has a hold of what was parked in it, and it gets no Cancel.
+// The same holds for FinishAsync.
+func (s Slot) Reply(r *Reply) (completed bool) {
+	completed, _ = s.complete(r, false)
+	return completed
+}
 
 // Finish completes the slot from a goroutine that may wait for the socket.
 func (s Slot) Finish(r *Reply) {
-	if s.complete(r, false) {
+	if _, ready := s.complete(r, false); ready {
 		s.c.Flush()
 	}
 }
 
 // FinishAsync completes the slot from a goroutine that must not wait (a syncer, an
 // append of another connection, a timer): the sending is handed to a goroutine.
-func (s Slot) FinishAsync(r *Reply) {
-	if s.complete(r, true) {
+func (s Slot) FinishAsync(r *Reply) (completed bool) {
+	completed, ready := s.complete(r, true)
+	if ready {
 		go s.c.Flush()
 	}
+	return completed
 }
 
 // complete stores the reply and tells whether the caller should see to the sending: the
 // head of the queue is ready and nobody writes. A writer looks at the queue again, under
 // the lock, before it stops, so a reply that is stored while somebody writes is seen; so
 // does a goroutine that was asked to write (c.asked) and did not begin yet.
-func (s Slot) complete(r *Reply, ask bool) bool {
+func (s Slot) complete(r *Reply, ask bool) (completed, ready bool) {
 	c := s.c
 	r.seal()
 	c.mu.Lock()
 	if c.closed || !s.openLocked() {
 		c.mu.Unlock()
 		r.Release()
-		return false
+		return false, false
 	}
 	e := &c.ring[s.seq&c.maskLocked()]
 	if e.parked != nil {
@@ -111,10 +118,10 @@ func (s Slot) complete(r *Reply, ask bool) bool {
 	}
 	e.reply = r
 	c.queuedBytes += r.heldBytes()
-	ready := c.headReadyLocked() && !c.writing && !(ask && c.asked)
+	ready = c.headReadyLocked() && !c.writing && !(ask && c.asked)
 	c.asked = c.asked || ready && ask
 	c.mu.Unlock()
-	return ready
+	return true, ready
 }
 
 func (c *Conn) headReadyLocked() bool {
