@@ -126,6 +126,13 @@ func produceOnce(t *testing.T, samples []sample, compression kgo.CompressionCode
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
+	// A topic that the client knows already, so that all samples are in the partition's queue when
+	// the flush begins: those of an unknown topic are moved there one by one while it goes on.
+	client.Produce(ctx, &kgo.Record{Value: []byte("first")}, nil)
+	if err := client.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	<-broker.batches
 	for _, s := range samples {
 		rec := &kgo.Record{Key: s.key, Value: s.value, Timestamp: time.UnixMilli(s.ts)}
 		for _, h := range s.headers {

@@ -73,13 +73,13 @@ func (s seat) share(every bool) []int {
 	return out
 }
 
-// windows cuts the group into runs of k partitions; the last may be shorter.
+// windows cuts the group into runs of k partitions, at most as many as it has. The last run
+// takes some of the one before, so that all requests are of one size.
 func (g *leaderGroup) windows(k int) [][]int {
 	var runs [][]int
-	for rest := g.parts; len(rest) > 0; {
-		n := min(k, len(rest))
-		runs = append(runs, rest[:n])
-		rest = rest[n:]
+	for from := 0; from < len(g.parts); from += k {
+		to := min(from+k, len(g.parts))
+		runs = append(runs, g.parts[to-k:to])
 	}
 	return runs
 }
