@@ -4,7 +4,7 @@ import "github.com/millrace/millrace/protocol"
 
 // ApiVersions, versions 0-4.
 //
-//   - The table of APIs, with the advertised minimum (Produce from 0, see 00_produce.go).
+//   - The APIs that have a handler (table.go), with the advertised minimum (Produce from 0, see 00_produce.go).
 //   - A version that is not served is answered in version 0 with UNSUPPORTED_VERSION: in
 //     session.unsupported, because the body cannot be decoded.
 //   - Version 3 and later: the client's name and version are kept for the logs; a name or
@@ -21,10 +21,7 @@ func apiVersions(r *request, q *protocol.ApiVersionsRequest) protocol.Message {
 		}
 		r.s.software, r.s.softwareVersion = q.ClientSoftwareName, q.ClientSoftwareVersion
 	}
-	for a := range protocol.APIs() {
-		if r.b.endpoints.of(a.Key) == nil {
-			continue
-		}
+	for a := range r.b.endpoints.served() {
 		resp.ApiKeys = append(resp.ApiKeys, protocol.ApiVersionsResponseApiVersion{ApiKey: a.Key, MinVersion: a.AdvertisedMin, MaxVersion: a.Max})
 	}
 	resp.ThrottleTimeMs = r.charge(len(r.body))

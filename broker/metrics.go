@@ -48,7 +48,7 @@ func newMetrics(b *Broker) *metrics {
 			Namespace: namespace, Name: "errors_total", Help: "Error codes that were answered, by API and code.",
 		}, []string{"api", "code"}),
 	}
-	for a := range protocol.APIs() {
+	for a := range b.endpoints.served() {
 		m.api[a.Key].latency = m.latency.WithLabelValues(a.Name)
 	}
 	return m
@@ -140,7 +140,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		c.Collect(ch)
 	}
 	s := scrape{ch}
-	for a := range protocol.APIs() {
+	for a := range m.b.endpoints.served() {
 		s.count(figures.requests, m.api[a.Key].requests.Load(), a.Name)
 		s.count(figures.aborted, m.api[a.Key].aborted.Load(), a.Name)
 	}

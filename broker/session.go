@@ -63,7 +63,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // MaxRequestBytes implements conn.Session.
 func (s *session) MaxRequestBytes(key, _ int16) int {
-	if _, known := protocol.Lookup(key); !known {
+	if s.b.endpoints.of(key) == nil {
 		return 0
 	}
 	limit := protocol.RequestLimit(key, int(s.b.config().Broker.SocketRequestMaxBytes))
@@ -78,6 +78,7 @@ func (s *session) Serve(frame []byte) {
 	h, body, err := s.parser.Parse(frame)
 	if err != nil {
 		if unsupported, ok := errors.AsType[*protocol.UnsupportedError](err); ok {
+			unsupported.Known = unsupported.Known && s.b.endpoints.of(h.Key) != nil
 			s.unsupported(h, unsupported)
 			return
 		}
@@ -85,8 +86,12 @@ func (s *session) Serve(frame []byte) {
 		return
 	}
 	e := s.b.endpoints.of(h.Key)
-	if e == nil || (s.state == stateHandshake && !e.handshake) {
-		s.c.Abort(fmt.Errorf("api key %d before authentication", h.Key))
+	if e == nil {
+		s.unsupported(h, &protocol.UnsupportedError{Key: h.Key, Version: h.Version})
+		return
+	}
+	if s.state == stateHandshake && !e.handshake {
+		s.c.Abort(fmt.Errorf("%s before authentication", e.name))
 		return
 	}
 	if s.caller.ClientID != h.ClientID {

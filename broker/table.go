@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"iter"
+
 	"github.com/millrace/millrace/protocol"
 )
 
@@ -30,6 +32,18 @@ func (e *endpoints) of(key int16) *endpoint {
 		return nil
 	}
 	return e.byKey[key]
+}
+
+// served yields the rows of protocol's table that have a handler, in the order of keys:
+// what ApiVersions lists, and all that is accepted. A codec alone serves nothing.
+func (e *endpoints) served() iter.Seq[protocol.API] {
+	return func(yield func(protocol.API) bool) {
+		for a := range protocol.APIs() {
+			if e.of(a.Key) != nil && !yield(a) {
+				return
+			}
+		}
+	}
 }
 
 // newEndpoints is the one place where handlers are registered, a line for each file.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,7 +88,7 @@ func TestEveryVersionOfEveryAPI(t *testing.T) {
 			return q
 		},
 	}
-	for a := range protocol.APIs() {
+	for a := range n.broker.endpoints.served() {
 		make := requests[a.Key]
 		if make == nil {
 			make = func(int16) kmsg.Request { return kmsg.RequestForKey(a.Key) }
@@ -170,8 +171,28 @@ func TestApiVersionsOfTheFutureIsAnsweredInVersionZero(t *testing.T) {
 			t.Errorf("Produce is advertised as %d-%d, want 0-13", k.MinVersion, k.MaxVersion)
 		}
 	}
-	if len(full.ApiKeys) != 14 {
-		t.Errorf("%d APIs are advertised, want 14", len(full.ApiKeys))
+	for a := range n.broker.endpoints.served() {
+		if !slices.ContainsFunc(full.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool { return k.ApiKey == a.Key }) {
+			t.Errorf("%s has a handler and is not advertised", a.Name)
+		}
+	}
+}
+
+// TestCodecsAloneAreNotServed: an API that package protocol knows and that has no handler is
+// neither advertised nor accepted.
+func TestCodecsAloneAreNotServed(t *testing.T) {
+	n := startNode(t)
+	n.broker.endpoints.byKey[protocol.KeyDescribeCluster] = nil // before anybody connects
+	r := n.raw()
+	for _, k := range r.do(kmsg.NewPtrApiVersionsRequest()).(*kmsg.ApiVersionsResponse).ApiKeys {
+		if n.broker.endpoints.of(k.ApiKey) == nil {
+			t.Errorf("%s is advertised", kmsg.NameForKey(k.ApiKey))
+		}
+	}
+	r.send(kmsg.NewPtrDescribeClusterRequest())
+	r.wantClosed()
+	if log := n.log.String(); !strings.Contains(log, "(api key 60 version 0): this API is not served here") {
+		t.Errorf("the log does not say why:\n%s", log)
 	}
 }
 
@@ -202,7 +223,7 @@ func TestRandomBodies(t *testing.T) {
 	n.create("topic", 1)
 	rng := testkit.Rand(t)
 	for range testkit.Rounds(t, "ROUNDS", 400) {
-		for a := range protocol.APIs() {
+		for a := range n.broker.endpoints.served() {
 			body := make([]byte, rng.IntN(80))
 			for i := range body {
 				body[i] = byte(rng.IntN(256))

@@ -2,11 +2,12 @@ package protocol
 
 import "iter"
 
-// API is one row of the table of served APIs.
+// API is one row of the table of APIs that have codecs. Whether the broker serves one is
+// another matter: that takes a handler in its own table.
 type API struct {
 	Key           int16
 	Name          string
-	Min, Max      int16 // served versions
+	Min, Max      int16 // versions that are read and written
 	AdvertisedMin int16 // lowest version listed by ApiVersions
 	FlexibleFrom  int16 // first version with compact types and tags
 	// MaxRequestBytes bounds a request of this API; 0 means that only
@@ -20,7 +21,7 @@ func (a API) Serves(version int16) bool { return a.Min <= version && version <= 
 // Flexible reports whether bodies of this version have compact types and tags.
 func (a API) Flexible(version int16) bool { return version >= a.FlexibleFrom }
 
-// Lookup returns the row of a key; false when no such API is served.
+// Lookup returns the row of a key; false when the API has no codecs.
 func Lookup(key int16) (API, bool) {
 	if i := apiIndex(key); i >= 0 {
 		return apis[i], true
@@ -28,7 +29,7 @@ func Lookup(key int16) (API, bool) {
 	return API{}, false
 }
 
-// APIs yields the table in the order of keys: what ApiVersions lists.
+// APIs yields the table in the order of keys.
 func APIs() iter.Seq[API] {
 	return func(yield func(API) bool) {
 		for _, a := range apis {

@@ -1,5 +1,5 @@
 // Package protocol is the Kafka wire protocol as the server needs it: headers and framing
-// (header.go, frame.go), the table of served APIs (api.go), error codes (errors.go), the
+// (header.go, frame.go), the table of APIs (api.go), error codes (errors.go), the
 // generated codecs of all request and response bodies (zz_*.go, from protocol/schema by
 // tools/protogen), and hand-shaped hot paths for Produce and Fetch (produce.go,
 // fetch_response.go).

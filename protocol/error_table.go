@@ -141,4 +141,7 @@ var codes = [...]struct {
 	{"STREAMS_INVALID_TOPOLOGY_EPOCH", false, "the streams topology epoch is not valid"},
 	{"STREAMS_TOPOLOGY_FENCED", false, "the streams topology epoch is outdated"},
 	{"SHARE_SESSION_LIMIT_REACHED", true, "there are too many share sessions"},
+	{"GROUP_DELETION_FAILED", false, "the group was not deleted"},
+	{"STREAMS_TOPOLOGY_DESCRIPTION_UPDATE_FAILED", false, "the topology's description was not taken"},
+	{"CONTROLLER_ID_NOT_REGISTERED", false, "the controller id is not registered"},
 }

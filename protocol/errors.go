@@ -143,6 +143,9 @@ const (
 	CodeStreamsInvalidTopologyEpoch        ErrorCode = 131
 	CodeStreamsTopologyFenced              ErrorCode = 132
 	CodeShareSessionLimitReached           ErrorCode = 133
+	CodeGroupDeletionFailed                ErrorCode = 134
+	CodeStreamsTopologyDescriptionFailed   ErrorCode = 135
+	CodeControllerIDNotRegistered          ErrorCode = 136
 )
 
 // Name returns Kafka's name, for example "UNKNOWN_TOPIC_OR_PARTITION".

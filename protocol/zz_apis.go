@@ -2,22 +2,51 @@
 
 package protocol
 
-// Keys of the APIs that this build serves.
+// Keys of the APIs that have codecs.
 const (
-	KeyProduce              int16 = 0
-	KeyFetch                int16 = 1
-	KeyListOffsets          int16 = 2
-	KeyMetadata             int16 = 3
-	KeyApiVersions          int16 = 18
-	KeyCreateTopics         int16 = 19
-	KeyDeleteTopics         int16 = 20
-	KeyDeleteRecords        int16 = 21
-	KeyInitProducerId       int16 = 22
-	KeyOffsetForLeaderEpoch int16 = 23
-	KeyDescribeConfigs      int16 = 32
-	KeyDescribeLogDirs      int16 = 35
-	KeyCreatePartitions     int16 = 37
-	KeyDescribeCluster      int16 = 60
+	KeyProduce                     int16 = 0
+	KeyFetch                       int16 = 1
+	KeyListOffsets                 int16 = 2
+	KeyMetadata                    int16 = 3
+	KeyOffsetCommit                int16 = 8
+	KeyOffsetFetch                 int16 = 9
+	KeyFindCoordinator             int16 = 10
+	KeyJoinGroup                   int16 = 11
+	KeyHeartbeat                   int16 = 12
+	KeyLeaveGroup                  int16 = 13
+	KeySyncGroup                   int16 = 14
+	KeyDescribeGroups              int16 = 15
+	KeyListGroups                  int16 = 16
+	KeyApiVersions                 int16 = 18
+	KeyCreateTopics                int16 = 19
+	KeyDeleteTopics                int16 = 20
+	KeyDeleteRecords               int16 = 21
+	KeyInitProducerId              int16 = 22
+	KeyOffsetForLeaderEpoch        int16 = 23
+	KeyDescribeConfigs             int16 = 32
+	KeyAlterConfigs                int16 = 33
+	KeyAlterReplicaLogDirs         int16 = 34
+	KeyDescribeLogDirs             int16 = 35
+	KeyCreatePartitions            int16 = 37
+	KeyDeleteGroups                int16 = 42
+	KeyElectLeaders                int16 = 43
+	KeyIncrementalAlterConfigs     int16 = 44
+	KeyAlterPartitionReassignments int16 = 45
+	KeyListPartitionReassignments  int16 = 46
+	KeyOffsetDelete                int16 = 47
+	KeyDescribeClientQuotas        int16 = 48
+	KeyAlterClientQuotas           int16 = 49
+	KeyDescribeQuorum              int16 = 55
+	KeyUpdateFeatures              int16 = 57
+	KeyDescribeCluster             int16 = 60
+	KeyDescribeProducers           int16 = 61
+	KeyUnregisterBroker            int16 = 64
+	KeyConsumerGroupHeartbeat      int16 = 68
+	KeyConsumerGroupDescribe       int16 = 69
+	KeyGetTelemetrySubscriptions   int16 = 71
+	KeyPushTelemetry               int16 = 72
+	KeyListConfigResources         int16 = 74
+	KeyDescribeTopicPartitions     int16 = 75
 )
 
 // apis is sorted by key.
@@ -26,6 +55,15 @@ var apis = [...]API{
 	{Key: 1, Name: "Fetch", Min: 4, Max: 18, AdvertisedMin: 4, FlexibleFrom: 12, MaxRequestBytes: 8388608},
 	{Key: 2, Name: "ListOffsets", Min: 1, Max: 11, AdvertisedMin: 1, FlexibleFrom: 6, MaxRequestBytes: 8388608},
 	{Key: 3, Name: "Metadata", Min: 0, Max: 13, AdvertisedMin: 0, FlexibleFrom: 9, MaxRequestBytes: 8388608},
+	{Key: 8, Name: "OffsetCommit", Min: 2, Max: 10, AdvertisedMin: 2, FlexibleFrom: 8, MaxRequestBytes: 8388608},
+	{Key: 9, Name: "OffsetFetch", Min: 1, Max: 10, AdvertisedMin: 1, FlexibleFrom: 6, MaxRequestBytes: 8388608},
+	{Key: 10, Name: "FindCoordinator", Min: 0, Max: 6, AdvertisedMin: 0, FlexibleFrom: 3, MaxRequestBytes: 65536},
+	{Key: 11, Name: "JoinGroup", Min: 0, Max: 9, AdvertisedMin: 0, FlexibleFrom: 6, MaxRequestBytes: 8388608},
+	{Key: 12, Name: "Heartbeat", Min: 0, Max: 4, AdvertisedMin: 0, FlexibleFrom: 4, MaxRequestBytes: 65536},
+	{Key: 13, Name: "LeaveGroup", Min: 0, Max: 5, AdvertisedMin: 0, FlexibleFrom: 4, MaxRequestBytes: 1048576},
+	{Key: 14, Name: "SyncGroup", Min: 0, Max: 5, AdvertisedMin: 0, FlexibleFrom: 4, MaxRequestBytes: 8388608},
+	{Key: 15, Name: "DescribeGroups", Min: 0, Max: 6, AdvertisedMin: 0, FlexibleFrom: 5, MaxRequestBytes: 1048576},
+	{Key: 16, Name: "ListGroups", Min: 0, Max: 5, AdvertisedMin: 0, FlexibleFrom: 3, MaxRequestBytes: 65536},
 	{Key: 18, Name: "ApiVersions", Min: 0, Max: 4, AdvertisedMin: 0, FlexibleFrom: 3, MaxRequestBytes: 65536},
 	{Key: 19, Name: "CreateTopics", Min: 0, Max: 7, AdvertisedMin: 0, FlexibleFrom: 5, MaxRequestBytes: 8388608},
 	{Key: 20, Name: "DeleteTopics", Min: 0, Max: 6, AdvertisedMin: 0, FlexibleFrom: 4, MaxRequestBytes: 1048576},
@@ -33,9 +71,29 @@ var apis = [...]API{
 	{Key: 22, Name: "InitProducerId", Min: 0, Max: 5, AdvertisedMin: 0, FlexibleFrom: 2, MaxRequestBytes: 65536},
 	{Key: 23, Name: "OffsetForLeaderEpoch", Min: 2, Max: 4, AdvertisedMin: 2, FlexibleFrom: 4, MaxRequestBytes: 8388608},
 	{Key: 32, Name: "DescribeConfigs", Min: 1, Max: 4, AdvertisedMin: 1, FlexibleFrom: 4, MaxRequestBytes: 1048576},
+	{Key: 33, Name: "AlterConfigs", Min: 0, Max: 2, AdvertisedMin: 0, FlexibleFrom: 2, MaxRequestBytes: 8388608},
+	{Key: 34, Name: "AlterReplicaLogDirs", Min: 1, Max: 2, AdvertisedMin: 1, FlexibleFrom: 2, MaxRequestBytes: 8388608},
 	{Key: 35, Name: "DescribeLogDirs", Min: 1, Max: 4, AdvertisedMin: 1, FlexibleFrom: 2, MaxRequestBytes: 1048576},
 	{Key: 37, Name: "CreatePartitions", Min: 0, Max: 3, AdvertisedMin: 0, FlexibleFrom: 2, MaxRequestBytes: 1048576},
+	{Key: 42, Name: "DeleteGroups", Min: 0, Max: 2, AdvertisedMin: 0, FlexibleFrom: 2, MaxRequestBytes: 1048576},
+	{Key: 43, Name: "ElectLeaders", Min: 0, Max: 2, AdvertisedMin: 0, FlexibleFrom: 2, MaxRequestBytes: 8388608},
+	{Key: 44, Name: "IncrementalAlterConfigs", Min: 0, Max: 1, AdvertisedMin: 0, FlexibleFrom: 1, MaxRequestBytes: 8388608},
+	{Key: 45, Name: "AlterPartitionReassignments", Min: 0, Max: 1, AdvertisedMin: 0, FlexibleFrom: 0, MaxRequestBytes: 8388608},
+	{Key: 46, Name: "ListPartitionReassignments", Min: 0, Max: 0, AdvertisedMin: 0, FlexibleFrom: 0, MaxRequestBytes: 8388608},
+	{Key: 47, Name: "OffsetDelete", Min: 0, Max: 0, AdvertisedMin: 0, FlexibleFrom: 32767, MaxRequestBytes: 8388608},
+	{Key: 48, Name: "DescribeClientQuotas", Min: 0, Max: 1, AdvertisedMin: 0, FlexibleFrom: 1, MaxRequestBytes: 1048576},
+	{Key: 49, Name: "AlterClientQuotas", Min: 0, Max: 1, AdvertisedMin: 0, FlexibleFrom: 1, MaxRequestBytes: 1048576},
+	{Key: 55, Name: "DescribeQuorum", Min: 0, Max: 2, AdvertisedMin: 0, FlexibleFrom: 0, MaxRequestBytes: 65536},
+	{Key: 57, Name: "UpdateFeatures", Min: 0, Max: 2, AdvertisedMin: 0, FlexibleFrom: 0, MaxRequestBytes: 65536},
 	{Key: 60, Name: "DescribeCluster", Min: 0, Max: 2, AdvertisedMin: 0, FlexibleFrom: 0, MaxRequestBytes: 65536},
+	{Key: 61, Name: "DescribeProducers", Min: 0, Max: 0, AdvertisedMin: 0, FlexibleFrom: 0, MaxRequestBytes: 1048576},
+	{Key: 64, Name: "UnregisterBroker", Min: 0, Max: 0, AdvertisedMin: 0, FlexibleFrom: 0, MaxRequestBytes: 65536},
+	{Key: 68, Name: "ConsumerGroupHeartbeat", Min: 0, Max: 1, AdvertisedMin: 0, FlexibleFrom: 0, MaxRequestBytes: 8388608},
+	{Key: 69, Name: "ConsumerGroupDescribe", Min: 0, Max: 1, AdvertisedMin: 0, FlexibleFrom: 0, MaxRequestBytes: 1048576},
+	{Key: 71, Name: "GetTelemetrySubscriptions", Min: 0, Max: 0, AdvertisedMin: 0, FlexibleFrom: 0, MaxRequestBytes: 65536},
+	{Key: 72, Name: "PushTelemetry", Min: 0, Max: 0, AdvertisedMin: 0, FlexibleFrom: 0, MaxRequestBytes: 8388608},
+	{Key: 74, Name: "ListConfigResources", Min: 0, Max: 1, AdvertisedMin: 0, FlexibleFrom: 0, MaxRequestBytes: 65536},
+	{Key: 75, Name: "DescribeTopicPartitions", Min: 0, Max: 0, AdvertisedMin: 0, FlexibleFrom: 0, MaxRequestBytes: 8388608},
 }
 
 // apiIndex returns the place of a key in apis, or -1.
@@ -49,31 +107,89 @@ func apiIndex(key int16) int {
 		return 2
 	case 3:
 		return 3
-	case 18:
+	case 8:
 		return 4
-	case 19:
+	case 9:
 		return 5
-	case 20:
+	case 10:
 		return 6
-	case 21:
+	case 11:
 		return 7
-	case 22:
+	case 12:
 		return 8
-	case 23:
+	case 13:
 		return 9
-	case 32:
+	case 14:
 		return 10
-	case 35:
+	case 15:
 		return 11
-	case 37:
+	case 16:
 		return 12
-	case 60:
+	case 18:
 		return 13
+	case 19:
+		return 14
+	case 20:
+		return 15
+	case 21:
+		return 16
+	case 22:
+		return 17
+	case 23:
+		return 18
+	case 32:
+		return 19
+	case 33:
+		return 20
+	case 34:
+		return 21
+	case 35:
+		return 22
+	case 37:
+		return 23
+	case 42:
+		return 24
+	case 43:
+		return 25
+	case 44:
+		return 26
+	case 45:
+		return 27
+	case 46:
+		return 28
+	case 47:
+		return 29
+	case 48:
+		return 30
+	case 49:
+		return 31
+	case 55:
+		return 32
+	case 57:
+		return 33
+	case 60:
+		return 34
+	case 61:
+		return 35
+	case 64:
+		return 36
+	case 68:
+		return 37
+	case 69:
+		return 38
+	case 71:
+		return 39
+	case 72:
+		return 40
+	case 74:
+		return 41
+	case 75:
+		return 42
 	}
 	return -1
 }
 
-// NewRequest returns an empty request body of an API, or nil for a key that is not served.
+// NewRequest returns an empty request body of an API, or nil for a key without codecs.
 func NewRequest(key int16) Message {
 	switch key {
 	case 0:
@@ -84,6 +200,24 @@ func NewRequest(key int16) Message {
 		return new(ListOffsetsRequest)
 	case 3:
 		return new(MetadataRequest)
+	case 8:
+		return new(OffsetCommitRequest)
+	case 9:
+		return new(OffsetFetchRequest)
+	case 10:
+		return new(FindCoordinatorRequest)
+	case 11:
+		return new(JoinGroupRequest)
+	case 12:
+		return new(HeartbeatRequest)
+	case 13:
+		return new(LeaveGroupRequest)
+	case 14:
+		return new(SyncGroupRequest)
+	case 15:
+		return new(DescribeGroupsRequest)
+	case 16:
+		return new(ListGroupsRequest)
 	case 18:
 		return new(ApiVersionsRequest)
 	case 19:
@@ -98,17 +232,57 @@ func NewRequest(key int16) Message {
 		return new(OffsetForLeaderEpochRequest)
 	case 32:
 		return new(DescribeConfigsRequest)
+	case 33:
+		return new(AlterConfigsRequest)
+	case 34:
+		return new(AlterReplicaLogDirsRequest)
 	case 35:
 		return new(DescribeLogDirsRequest)
 	case 37:
 		return new(CreatePartitionsRequest)
+	case 42:
+		return new(DeleteGroupsRequest)
+	case 43:
+		return new(ElectLeadersRequest)
+	case 44:
+		return new(IncrementalAlterConfigsRequest)
+	case 45:
+		return new(AlterPartitionReassignmentsRequest)
+	case 46:
+		return new(ListPartitionReassignmentsRequest)
+	case 47:
+		return new(OffsetDeleteRequest)
+	case 48:
+		return new(DescribeClientQuotasRequest)
+	case 49:
+		return new(AlterClientQuotasRequest)
+	case 55:
+		return new(DescribeQuorumRequest)
+	case 57:
+		return new(UpdateFeaturesRequest)
 	case 60:
 		return new(DescribeClusterRequest)
+	case 61:
+		return new(DescribeProducersRequest)
+	case 64:
+		return new(UnregisterBrokerRequest)
+	case 68:
+		return new(ConsumerGroupHeartbeatRequest)
+	case 69:
+		return new(ConsumerGroupDescribeRequest)
+	case 71:
+		return new(GetTelemetrySubscriptionsRequest)
+	case 72:
+		return new(PushTelemetryRequest)
+	case 74:
+		return new(ListConfigResourcesRequest)
+	case 75:
+		return new(DescribeTopicPartitionsRequest)
 	}
 	return nil
 }
 
-// NewResponse returns an empty response body of an API, or nil for a key that is not served.
+// NewResponse returns an empty response body of an API, or nil for a key without codecs.
 func NewResponse(key int16) Message {
 	switch key {
 	case 0:
@@ -119,6 +293,24 @@ func NewResponse(key int16) Message {
 		return new(ListOffsetsResponse)
 	case 3:
 		return new(MetadataResponse)
+	case 8:
+		return new(OffsetCommitResponse)
+	case 9:
+		return new(OffsetFetchResponse)
+	case 10:
+		return new(FindCoordinatorResponse)
+	case 11:
+		return new(JoinGroupResponse)
+	case 12:
+		return new(HeartbeatResponse)
+	case 13:
+		return new(LeaveGroupResponse)
+	case 14:
+		return new(SyncGroupResponse)
+	case 15:
+		return new(DescribeGroupsResponse)
+	case 16:
+		return new(ListGroupsResponse)
 	case 18:
 		return new(ApiVersionsResponse)
 	case 19:
@@ -133,12 +325,52 @@ func NewResponse(key int16) Message {
 		return new(OffsetForLeaderEpochResponse)
 	case 32:
 		return new(DescribeConfigsResponse)
+	case 33:
+		return new(AlterConfigsResponse)
+	case 34:
+		return new(AlterReplicaLogDirsResponse)
 	case 35:
 		return new(DescribeLogDirsResponse)
 	case 37:
 		return new(CreatePartitionsResponse)
+	case 42:
+		return new(DeleteGroupsResponse)
+	case 43:
+		return new(ElectLeadersResponse)
+	case 44:
+		return new(IncrementalAlterConfigsResponse)
+	case 45:
+		return new(AlterPartitionReassignmentsResponse)
+	case 46:
+		return new(ListPartitionReassignmentsResponse)
+	case 47:
+		return new(OffsetDeleteResponse)
+	case 48:
+		return new(DescribeClientQuotasResponse)
+	case 49:
+		return new(AlterClientQuotasResponse)
+	case 55:
+		return new(DescribeQuorumResponse)
+	case 57:
+		return new(UpdateFeaturesResponse)
 	case 60:
 		return new(DescribeClusterResponse)
+	case 61:
+		return new(DescribeProducersResponse)
+	case 64:
+		return new(UnregisterBrokerResponse)
+	case 68:
+		return new(ConsumerGroupHeartbeatResponse)
+	case 69:
+		return new(ConsumerGroupDescribeResponse)
+	case 71:
+		return new(GetTelemetrySubscriptionsResponse)
+	case 72:
+		return new(PushTelemetryResponse)
+	case 74:
+		return new(ListConfigResourcesResponse)
+	case 75:
+		return new(DescribeTopicPartitionsResponse)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-// Package schema is the table of the Kafka wire protocol that Millrace serves: one file
+// Package schema is the table of the Kafka wire protocol that Millrace speaks: one file
 // in apis/ per API, with every field of its request and response, in wire order.
 //
 // tools/protogen turns the table into the codecs of package protocol and into

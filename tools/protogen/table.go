@@ -10,7 +10,7 @@ import (
 // apiTable writes protocol/zz_apis.go: keys, the table of APIs, and constructors by key.
 func apiTable(apis []schema.API) string {
 	var g gen
-	g.p("// Keys of the APIs that this build serves.\nconst (")
+	g.p("// Keys of the APIs that have codecs.\nconst (")
 	for _, a := range apis {
 		g.p("Key%s int16 = %d", a.Name, a.Key)
 	}
@@ -27,7 +27,7 @@ func apiTable(apis []schema.API) string {
 	}
 	g.p("}\nreturn -1\n}\n")
 	for _, suffix := range []string{"Request", "Response"} {
-		g.p("// New%s returns an empty %s body of an API, or nil for a key that is not served.", suffix, strings.ToLower(suffix))
+		g.p("// New%s returns an empty %s body of an API, or nil for a key without codecs.", suffix, strings.ToLower(suffix))
 		g.p("func New%s(key int16) Message {\nswitch key {", suffix)
 		for _, a := range apis {
 			g.p("case %d:\nreturn new(%s%s)", a.Key, a.Name, suffix)
@@ -40,10 +40,11 @@ func apiTable(apis []schema.API) string {
 // apiPage writes docs/protocol/apis.md.
 func apiPage(apis []schema.API) []byte {
 	var b strings.Builder
-	b.WriteString(`# Kafka APIs served
+	b.WriteString(`# Kafka APIs
 
-Generated from protocol/schema by tools/protogen; do not edit. A version outside the served range closes the
-connection, except for ApiVersions, which answers it with error 35.
+Generated from protocol/schema by tools/protogen; do not edit. These are the APIs that package protocol can read and
+write. The broker serves those of them that have a handler (broker/table.go) and lists them in ApiVersions. Any other key,
+and a version outside the served range, closes the connection, except for ApiVersions, which answers it with error 35.
 
 | key | API | served | advertised | flexible from | largest request | notes |
 |--|--|--|--|--|--|--|
