@@ -24,6 +24,7 @@ import (
 	"github.com/millrace/millrace/tools/cli"
 	"github.com/millrace/millrace/tools/console"
 	"github.com/millrace/millrace/tools/dumplog"
+	"github.com/millrace/millrace/tools/groups"
 	"github.com/millrace/millrace/tools/offsets"
 	"github.com/millrace/millrace/tools/topics"
 )
@@ -74,6 +75,8 @@ func toolbox() []tool {
 		{"topics", "kafka-topics", topics.Command},
 		{"console-producer", "kafka-console-producer", console.Producer},
 		{"console-consumer", "kafka-console-consumer", console.Consumer},
+		{"consumer-groups", "kafka-consumer-groups", groups.Command},
+		{"groups", "kafka-groups", groups.Listing},
 		{"get-offsets", "kafka-get-offsets", offsets.Command},
 		{"dump-log", "kafka-dump-log", dumplog.Command},
 		{"server-stop", "kafka-server-stop", stopCommand},

@@ -177,25 +177,3 @@ func Topics(ctx context.Context, admin *kadm.Client, internal bool) ([]string, e
 func IsInternal(topic string) bool {
 	return topic == "__consumer_offsets" || topic == "__transaction_state" || topic == "__share_group_state"
 }
-
-// CompleteTopics is the shell completion of topic names: it asks the cluster of the
-// command line that is being typed, and gives up quickly.
-func CompleteTopics(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	bootstrap := FirstOf(cmd.Flags(), "bootstrap-server", "broker-list")
-	if bootstrap == "" {
-		bootstrap = "127.0.0.1:9092"
-	}
-	seeds, err := Seeds(bootstrap)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	c, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.RetryTimeout(time.Second))
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	names, _ := Topics(ctx, kadm.NewClient(c), false)
-	return names, cobra.ShellCompDirectiveNoFileComp
-}

@@ -121,8 +121,20 @@ func javaName(code string) string {
 		return "GroupAuthorization"
 	case "UNKNOWN_SERVER_ERROR":
 		return "UnknownServer"
+	case "NON_EMPTY_GROUP":
+		return "GroupNotEmpty"
+	case "NOT_LEADER_FOR_PARTITION":
+		return "NotLeaderOrFollower"
+	case "KAFKA_STORAGE_ERROR":
+		return "KafkaStorage"
 	}
 	return ""
+}
+
+// IsProtocol says whether err is an answer of a broker, not a failure of the tool.
+func IsProtocol(err error) bool {
+	var k *kerr.Error
+	return errors.As(err, &k)
 }
 
 // ExceptionName returns the Java class that Kafka's tools would name for err.
