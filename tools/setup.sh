@@ -12,6 +12,7 @@ command -v node >/dev/null 2>&1 || need="$need nodejs"
 command -v npm  >/dev/null 2>&1 || need="$need npm"
 command -v strace >/dev/null 2>&1 || need="$need strace"
 /usr/bin/python3 -c 'import confluent_kafka' 2>/dev/null || need="$need python3-confluent-kafka"
+/usr/bin/python3 -c 'import kafka' 2>/dev/null || need="$need python3-kafka"
 
 if [ -n "$need" ]; then
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

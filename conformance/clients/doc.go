@@ -1,6 +1,6 @@
 // Package clients runs the same script through Kafka clients that others wrote: franz-go,
 // sarama, kafka-go, confluent-kafka-go (librdkafka), kcat, Debian's python3-confluent-kafka
-// and kafkajs. What one client writes another one reads, so that no client is checked
+// and python3-kafka, and kafkajs. What one client writes another one reads, so that no client is checked
 // against itself alone.
 //
 // It is a module of its own, with cgo on, so that the root module stays the engine's. A
