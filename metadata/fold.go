@@ -18,6 +18,7 @@ type fold struct {
 	brokers bool
 	configs bool
 	marks   bool
+	quotas  bool
 }
 
 // emptyImage is the image of a tree without nodes.
@@ -75,7 +76,7 @@ func (f *fold) event(e Event) error {
 	if rest, ok := strings.CutPrefix(e.Path, TopicsPath+"/"); ok {
 		return f.state(rest, e)
 	}
-	return nil
+	return f.quota(e)
 }
 
 func (f *fold) scalar(e Event, read func() error, drop func()) error {

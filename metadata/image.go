@@ -21,6 +21,7 @@ type Image struct {
 	brokers      []*Broker // sorted by id
 	config       configs
 	deletions    map[string]struct{}
+	quotas       map[QuotaEntity]map[string]string
 }
 
 // configs holds /config/<type>/<name>.

@@ -28,7 +28,9 @@ func kafkaOps(rng *rand.Rand, tr *tree) []Op {
 		return TopicNode{ID: id, Partitions: parts}.Encode()
 	}
 	state := StateNode{Leader: int32(rng.IntN(3)) - 1, LeaderEpoch: rng.Int32N(9), ControllerEpoch: 1, ISR: []int32{1}}.Encode()
-	switch rng.IntN(9) {
+	switch rng.IntN(10) {
+	case 9:
+		return quotaOps(rng, tr)
 	case 0, 1:
 		ops := []Op{Create(TopicPath(topic), node(2)), Create(PartitionsPath(topic), nil)}
 		for i := range int32(2) {
@@ -78,9 +80,9 @@ func TestFoldIsTheSnapshot(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		before, digest := image, fmt.Sprint(image.Topics(), image.Brokers(), image.config)
+		before, digest := image, fmt.Sprint(image.Topics(), image.Brokers(), image.config, image.quotas)
 		image = applyTxn(image, Txn{Zxid: tr.zxid, Events: events}, problem(t))
-		if fmt.Sprint(before.Topics(), before.Brokers(), before.config) != digest {
+		if fmt.Sprint(before.Topics(), before.Brokers(), before.config, before.quotas) != digest {
 			t.Fatalf("step %d: an image changed", step)
 		}
 		want := applyTxn(emptyImage(), tr.snapshot(), problem(t))

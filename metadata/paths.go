@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,6 +62,20 @@ func TopicConfigPath(topic string) string { return TopicConfigsPath + "/" + topi
 
 // BrokerConfigPath is a broker's dynamic settings.
 func BrokerConfigPath(id int32) string { return BrokerConfigsPath + "/" + itoa(id) }
+
+// EscapeName makes the name of a node of any name, as Kafka's Sanitizer does: all but
+// letters, digits, '.', '-' and '_' is percent-encoded.
+func EscapeName(name string) string {
+	if name == "." || name == ".." {
+		return strings.ReplaceAll(name, ".", "%2E") // no node may have this name
+	}
+	return strings.NewReplacer("+", "%20", "~", "%7E").Replace(url.QueryEscape(name))
+}
+
+// UnescapeName reads what EscapeName wrote.
+func UnescapeName(node string) (string, error) {
+	return url.QueryUnescape(strings.ReplaceAll(node, "+", "%2B"))
+}
 
 // DeleteTopicPath is the marker by which a tool asks for a topic's deletion.
 func DeleteTopicPath(topic string) string { return DeleteTopicsPath + "/" + topic }
