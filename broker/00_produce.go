@@ -57,7 +57,7 @@ func serveProduce(r *request) error {
 	if acks != 0 {
 		op.r.open()
 	}
-	op.throttleMs = r.charge(len(r.body))
+	op.throttleMs = r.throttle(r.b.quota.Charge(r.caller, Cost{Key: r.h.Key, Bytes: len(r.body), Exempt: acks == 0}))
 	op.start()
 	if acks == 0 {
 		err := op.firstError()

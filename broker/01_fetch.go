@@ -17,6 +17,7 @@ import (
 //     nothing moves: the first batch of the first partition that has one is always whole.
 //   - Leader epochs: FENCED_LEADER_EPOCH and UNKNOWN_LEADER_EPOCH (KIP-320); from version 12
 //     on a diverging epoch, and the current leader when this broker is not it.
+//   - Above a quota the answer comes without records, and says how long to wait.
 //   - A replica id (in the tagged state from version 15 on) makes it a follower's fetch: it
 //     takes the same path through replication.Partition, up to the log end.
 //   - The rack id is accepted; there is no other replica to prefer.
@@ -76,6 +77,10 @@ func (op *fetchOp) enter() protocol.ErrorCode {
 	}
 	op.maxBytes = int(min(q.MaxBytes, b.config().Broker.FetchMaxBytes))
 	follower := op.replicaID >= 0
+	if !follower {
+		op.maxBytes = min(op.maxBytes, b.quota.FetchLimit(op.r.caller))
+		op.q.MinBytes = min(op.q.MinBytes, int32(op.maxBytes))
+	}
 	if follower && !b.auth.Allowed(op.r.caller, OpClusterAction, ResourceCluster, clusterName) {
 		return protocol.CodeClusterAuthorizationFailed
 	}
@@ -196,11 +201,14 @@ func (op *fetchOp) reply(code protocol.ErrorCode) *conn.Reply {
 	if code != protocol.CodeNone {
 		op.data = op.data[:0]
 	}
-	if op.session != nil {
+	if head.ThrottleTimeMs = op.charge(); head.ThrottleTimeMs > 0 {
+		op.empty()
+	} else if op.session != nil {
 		op.tell()
+	}
+	if op.session != nil {
 		head.SessionID = op.session.id
 	}
-	head.ThrottleTimeMs = op.r.charge(op.bytes)
 	for i := range op.data {
 		if l := op.data[i].CurrentLeader; l != nil {
 			head.NodeEndpoints = op.r.appendFetchNode(head.NodeEndpoints, l.LeaderID)
@@ -218,6 +226,26 @@ func (op *fetchOp) reply(code protocol.ErrorCode) *conn.Reply {
 	op.r.b.metrics.answered(&op.r)
 	op.r.b.metrics.fetched(op.bytes)
 	return out
+}
+
+// charge asks whether the records may be sent now.
+func (op *fetchOp) charge() (throttleMs int32) {
+	cost := Cost{Key: op.r.h.Key, Bytes: op.bytes}
+	if op.replicaID >= 0 {
+		cost.Bytes, cost.Exempt = 0, true // replication has quotas of its own
+	}
+	return op.r.throttle(op.r.b.quota.Charge(op.r.caller, cost))
+}
+
+// empty makes the answer one without partitions: the client is to ask again for the same
+// later (KIP-219). A session that this very request would have begun is not begun.
+func (op *fetchOp) empty() {
+	op.giveBack()
+	op.bytes = 0
+	if op.session != nil && !op.incremental {
+		op.r.b.sessions.remove(op.session.id)
+		op.session = nil
+	}
 }
 
 // tell keeps of an incremental answer what the client does not know yet, and notes in the

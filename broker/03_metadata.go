@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"math"
+
 	"github.com/millrace/millrace/controller"
 	"github.com/millrace/millrace/metadata"
 	"github.com/millrace/millrace/protocol"
@@ -41,6 +43,11 @@ func describeTopics(r *request, q *protocol.MetadataRequest) protocol.Message {
 	}
 	resp.Topics = asked
 	resp.ThrottleTimeMs = r.charge(len(r.body))
+	if r.autoCreated > 0 {
+		quota := r.mutations(math.MaxInt16) // what was created is only counted
+		_ = quota.take(r.autoCreated)
+		resp.ThrottleTimeMs = quota.told(resp.ThrottleTimeMs)
+	}
 	resp.ClusterID = protocol.StrOrNull(img.ClusterID())
 	resp.ControllerID = img.Controller().BrokerID
 	for _, of := range img.Brokers() {
@@ -107,6 +114,7 @@ func (r *request) autoCreate(name string) error {
 	}
 	if zxid != 0 {
 		b.metrics.autoCreated.Inc()
+		r.autoCreated += int(b.config().Broker.NumPartitions)
 		return b.settled(zxid)
 	}
 	return nil

@@ -12,6 +12,8 @@ import (
 //   - The same topic twice: INVALID_REQUEST for both. Assignments exclude the two counts.
 //   - validateOnly from version 1 on: checked in full, nothing is made.
 //   - From version 5 on the answer has the topic's configuration; from 7 on its id.
+//   - Above controller_mutation_rate: THROTTLING_QUOTA_EXCEEDED from version 6 on, before
+//     that only a throttle time (KIP-599).
 //   - The answer comes when the topic can be used: its logs exist.
 
 func createTopics(r *request, q *protocol.CreateTopicsRequest) protocol.Message {
@@ -33,6 +35,9 @@ func createTopics(r *request, q *protocol.CreateTopicsRequest) protocol.Message 
 		}
 		resp.Topics = append(resp.Topics, out)
 	}
+	quota := r.mutations(6)
+	wants, at = r.affordableTopics(quota, resp, wants, at)
+	resp.ThrottleTimeMs = quota.told(resp.ThrottleTimeMs)
 	made, zxid := b.controller.CreateTopics(b.ctx, wants, q.ValidateOnly)
 	settled := b.settled(zxid)
 	for j := range made {
@@ -49,6 +54,28 @@ func createTopics(r *request, q *protocol.CreateTopicsRequest) protocol.Message 
 		r.describeCreated(out, wants[j].Config)
 	}
 	return resp
+}
+
+// affordableTopics leaves out what the quota of mutations refuses. What could not be created
+// anyway is not counted; the answer says why when it is tried.
+func (r *request) affordableTopics(quota *mutations, resp *protocol.CreateTopicsResponse, wants []controller.NewTopic, at []int) ([]controller.NewTopic, []int) {
+	if !quota.limited() {
+		return wants, at
+	}
+	dry, _ := r.b.controller.CreateTopics(r.b.ctx, wants, true)
+	n := 0
+	for j := range dry {
+		if dry[j].Err == nil {
+			if err := quota.take(int(dry[j].NumPartitions)); err != nil {
+				out := &resp.Topics[at[j]]
+				out.ErrorCode, out.ErrorMessage = r.answer(err)
+				continue
+			}
+		}
+		wants[n], at[n] = wants[j], at[j]
+		n++
+	}
+	return wants[:n], at[:n]
 }
 
 func (r *request) newTopic(t *protocol.CreateTopicsRequestTopic) (controller.NewTopic, error) {

@@ -10,6 +10,7 @@ import (
 //   - By name; from version 6 on by name or id.
 //   - delete.topic.enable=false: INVALID_REQUEST up to version 2, TOPIC_DELETION_DISABLED
 //     from 3 on.
+//   - controller_mutation_rate counts as for CreateTopics, strictly from version 5 on.
 //   - A topic that the client may not see is TOPIC_AUTHORIZATION_FAILED; by id its name is
 //     not told.
 
@@ -26,19 +27,26 @@ func deleteTopics(r *request, q *protocol.DeleteTopicsRequest) protocol.Message 
 	}
 	allowed := make([]controller.TopicRef, 0, len(refs))
 	var at []int
+	quota := r.mutations(5)
 	for i, ref := range refs {
 		out := protocol.DeleteTopicsResponseResult{Name: protocol.StrOrNull(ref.Name), TopicID: ref.ID}
-		name := ref.Name
-		if t, ok := b.loader.Image().TopicByID(ref.ID); ok {
-			name = t.Name
+		name, partitions := ref.Name, 0
+		t, ok := b.loader.Image().TopicByID(ref.ID)
+		if !ok {
+			t, ok = b.loader.Image().Topic(name)
 		}
-		if b.auth.Allowed(r.caller, OpDelete, ResourceTopic, name) {
+		if ok {
+			name, partitions = t.Name, len(t.Partitions)
+		}
+		err := r.mayDelete(quota, name, partitions)
+		if err == nil {
 			allowed, at = append(allowed, ref), append(at, i)
 		} else {
-			out.ErrorCode, out.ErrorMessage = r.answer(errTopicDenied)
+			out.ErrorCode, out.ErrorMessage = r.answer(err)
 		}
 		resp.Responses = append(resp.Responses, out)
 	}
+	resp.ThrottleTimeMs = quota.told(resp.ThrottleTimeMs)
 	gone, zxid := b.controller.DeleteTopics(b.ctx, allowed)
 	settled := b.settled(zxid)
 	for j := range gone {
@@ -54,4 +62,14 @@ func deleteTopics(r *request, q *protocol.DeleteTopicsRequest) protocol.Message 
 		}
 	}
 	return resp
+}
+
+func (r *request) mayDelete(quota *mutations, topic string, partitions int) error {
+	if !r.b.auth.Allowed(r.caller, OpDelete, ResourceTopic, topic) {
+		return errTopicDenied
+	}
+	if partitions == 0 || !quota.limited() {
+		return nil
+	}
+	return quota.take(partitions)
 }

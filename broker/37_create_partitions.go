@@ -8,6 +8,7 @@ import (
 // CreatePartitions, versions 0-3.
 //
 //   - Count is the new total. Not more than now: INVALID_PARTITIONS.
+//   - controller_mutation_rate counts as for CreateTopics, strictly from version 3 on.
 //   - The answer comes when the new partitions can be used.
 
 func createPartitions(r *request, q *protocol.CreatePartitionsRequest) protocol.Message {
@@ -30,6 +31,11 @@ func createPartitions(r *request, q *protocol.CreatePartitionsRequest) protocol.
 		}
 		resp.Results = append(resp.Results, out)
 	}
+	quota := r.mutations(3)
+	if quota.limited() {
+		wants, at = r.affordablePartitions(quota, resp, wants, at)
+	}
+	resp.ThrottleTimeMs = quota.told(resp.ThrottleTimeMs)
 	errs, zxid := b.controller.CreatePartitions(b.ctx, wants, q.ValidateOnly)
 	settled := b.settled(zxid)
 	for j, err := range errs {
@@ -40,4 +46,24 @@ func createPartitions(r *request, q *protocol.CreatePartitionsRequest) protocol.
 		out.ErrorCode, out.ErrorMessage = r.answer(err, "topic", out.Name)
 	}
 	return resp
+}
+
+// affordablePartitions leaves out what the quota of mutations refuses.
+func (r *request) affordablePartitions(quota *mutations, resp *protocol.CreatePartitionsResponse, wants []controller.MorePartitions, at []int) ([]controller.MorePartitions, []int) {
+	img := r.b.loader.Image()
+	dry, _ := r.b.controller.CreatePartitions(r.b.ctx, wants, true)
+	n := 0
+	for j := range dry {
+		t, ok := img.Topic(wants[j].Topic)
+		if dry[j] == nil && ok {
+			if err := quota.take(int(wants[j].Count) - len(t.Partitions)); err != nil {
+				out := &resp.Results[at[j]]
+				out.ErrorCode, out.ErrorMessage = r.answer(err)
+				continue
+			}
+		}
+		wants[n], at[n] = wants[j], at[j]
+		n++
+	}
+	return wants[:n], at[:n]
 }

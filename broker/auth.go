@@ -1,8 +1,12 @@
 package broker
 
 import (
+	"math"
 	"net/netip"
+	"sync/atomic"
 	"time"
+
+	"github.com/millrace/millrace/broker/quota"
 )
 
 // Principal is who a connection acts as.
@@ -15,6 +19,8 @@ func (p Principal) String() string { return p.Type + ":" + p.Name }
 
 // Caller is what is known of the sender of a request. Handlers pass it on; nobody changes it.
 type Caller struct {
+	quotas atomic.Pointer[quota.Client] // a cache of clientQuotas
+
 	Principal        Principal
 	Listener         string // name, upper case
 	SecurityProtocol string // PLAINTEXT
@@ -65,20 +71,55 @@ type Authorizer interface {
 	Allowed(c *Caller, op Operation, kind ResourceType, name string) bool
 }
 
-// Quota is told what requests cost, and answers how long their connection should be
-// silent. It must not block.
-type Quota interface {
-	Charge(c *Caller, apiKey int16, bytes int) (throttle time.Duration)
+// Cost is what a request takes of its sender's quotas.
+type Cost struct {
+	Key   int16 // its API
+	Bytes int   // of a Produce request; of the records that answer a Fetch
+	// Exempt requests are not held up for the time that requests took: acks=0, followers.
+	Exempt bool
 }
 
-// AllowAll is the Authorizer and Quota of a broker that has none.
+// Quota is told what requests cost, and answers how long their connection should be
+// silent. It must not block. Without limits it costs an atomic load and allocates nothing.
+type Quota interface {
+	// Charge counts a request. The bytes of a Fetch that is throttled do not count: the
+	// caller must not send them.
+	Charge(c *Caller, cost Cost) (throttle time.Duration)
+	// Metered tells whether anything is limited; only then Spent need be called. Spent counts
+	// the time that a request took.
+	Metered() bool
+	Spent(c *Caller, d time.Duration)
+	// FetchLimit is the most bytes that a Fetch can bring without being throttled for sure.
+	FetchLimit(c *Caller) (bytes int)
+	// LimitsMutations tells whether Mutate may refuse the caller anything. Mutate counts
+	// partitions that are to be created or deleted, and unless strict allows them always.
+	LimitsMutations(c *Caller) bool
+	Mutate(c *Caller, partitions int, strict bool) (throttle time.Duration, allowed bool)
+}
+
+// AllowAll is an Authorizer, and a Quota, that limits nothing.
 type AllowAll struct{}
 
 // Allowed implements Authorizer.
 func (AllowAll) Allowed(*Caller, Operation, ResourceType, string) bool { return true }
 
 // Charge implements Quota.
-func (AllowAll) Charge(*Caller, int16, int) time.Duration { return 0 }
+func (AllowAll) Charge(*Caller, Cost) time.Duration { return 0 }
+
+// Metered implements Quota.
+func (AllowAll) Metered() bool { return false }
+
+// Spent implements Quota.
+func (AllowAll) Spent(*Caller, time.Duration) {}
+
+// FetchLimit implements Quota.
+func (AllowAll) FetchLimit(*Caller) int { return math.MaxInt }
+
+// LimitsMutations implements Quota.
+func (AllowAll) LimitsMutations(*Caller) bool { return false }
+
+// Mutate implements Quota.
+func (AllowAll) Mutate(*Caller, int, bool) (time.Duration, bool) { return 0, true }
 
 // operations is the bit field of what the caller may do with a resource.
 func (b *Broker) operations(c *Caller, of []Operation, kind ResourceType, name string) int32 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/broker/config"
 	"github.com/millrace/millrace/broker/conn"
+	"github.com/millrace/millrace/broker/quota"
 	"github.com/millrace/millrace/controller"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/internal/clock"
@@ -25,7 +26,8 @@ import (
 // ListenFunc opens a listener: net.ListenConfig.Listen in the real broker.
 type ListenFunc func(ctx context.Context, network, address string) (net.Listener, error)
 
-// Options are what a Broker is made of. Only Authorizer and Quota may be nil.
+// Options are what a Broker is made of. Only Authorizer and Quota may be nil: then all is
+// allowed, and the quotas of the metadata are in force.
 type Options struct {
 	// Config returns the settings in force; dynamic ones may change it at any time.
 	Config      func() *config.Config
@@ -58,6 +60,7 @@ type Broker struct {
 	log         *slog.Logger
 	auth        Authorizer
 	quota       Quota
+	limits      *quota.Manager // behind quota, and of connections
 
 	connOptions conn.Options
 	endpoints   *endpoints
@@ -74,6 +77,7 @@ type Broker struct {
 	mu       sync.Mutex
 	open     map[*session]struct{}
 	perIP    map[string]int
+	delayed  map[net.Conn]clock.Timer // refused, and to be closed later
 	closing  bool
 	sweeping clock.Timer
 }
@@ -83,15 +87,16 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	b := &Broker{
 		config: o.Config, id: o.BrokerID, store: o.Store, manager: o.Manager, loader: o.Loader, controller: o.Controller, producerIDs: o.ProducerIDs,
 		clock: o.Clock, log: o.Log, auth: o.Authorizer, quota: o.Quota,
-		endpoints: newEndpoints(), open: make(map[*session]struct{}), perIP: make(map[string]int),
+		endpoints: newEndpoints(), open: make(map[*session]struct{}), perIP: make(map[string]int), delayed: make(map[net.Conn]clock.Timer),
 	}
 	if b.auth == nil {
 		b.auth = AllowAll{}
 	}
-	if b.quota == nil {
-		b.quota = AllowAll{}
-	}
 	c := &o.Config().Broker
+	b.limits = newQuotaManager(c, o.Clock)
+	if b.quota == nil {
+		b.quota = clientQuotas{b.limits}
+	}
 	b.sessions = newFetchSessions(c.FetchSessionSlots, o.Random)
 	b.connOptions = conn.Options{
 		Clock: o.Clock, Log: o.Log, Memory: conn.NewMemory(c.QueuedMaxRequestBytes), Stats: new(conn.Stats),
@@ -118,6 +123,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 		}
 		b.listeners = append(b.listeners, &listener{b: b, name: l.Name, protocol: l.Protocol, Listener: opened})
 	}
+	o.Loader.Add(metadata.PublisherFunc(b.publishQuotas))
 	for _, l := range b.listeners {
 		b.wg.Go(l.accept)
 	}
@@ -170,6 +176,7 @@ func (b *Broker) Close(ctx context.Context) error {
 		b.sweeping.Stop()
 	}
 	open := b.openLocked()
+	b.closeDelayedLocked()
 	b.mu.Unlock()
 	if !already {
 		b.closeListeners()
@@ -239,6 +246,7 @@ func (b *Broker) scheduleSweep() {
 
 func (b *Broker) sweep() {
 	now := b.clock.Now()
+	b.limits.Purge()
 	b.connOptions.Memory.Relieve(now.Add(-sweepEvery))
 	pressed := b.connOptions.Memory.Pressed()
 	idleBefore := time.Unix(0, 0)

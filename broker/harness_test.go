@@ -47,6 +47,7 @@ type nodeOptions struct {
 	settings []string
 	auth     Authorizer
 	quota    Quota
+	clock    clock.Clock // the broker's; the layers below have the real one
 }
 
 func startNode(t testing.TB, settings ...string) *node {
@@ -56,6 +57,9 @@ func startNode(t testing.TB, settings ...string) *node {
 
 func startNodeWith(t testing.TB, o nodeOptions) *node {
 	t.Helper()
+	if o.clock == nil {
+		o.clock = clock.Real{}
+	}
 	dir := t.TempDir()
 	settings := append([]string{"broker.id=1", "log.dirs=" + dir, "listeners=PLAINTEXT://127.0.0.1:0", "admin.listener="}, o.settings...)
 	cfg, _, err := config.Load(config.Input{FS: osfs.FS{}, Overrides: settings})
@@ -103,7 +107,7 @@ func startNodeWith(t testing.TB, o nodeOptions) *node {
 	var lc net.ListenConfig
 	n.broker, err = Start(ctx, Options{
 		Config: func() *config.Config { return cfg }, BrokerID: 1, Store: n.store, Manager: n.manager, Loader: loader, Controller: c,
-		ProducerIDs: controller.NewProducerIDs(tree, 1), Clock: clock.Real{}, Log: log, Registry: n.registry,
+		ProducerIDs: controller.NewProducerIDs(tree, 1), Clock: o.clock, Log: log, Registry: n.registry,
 		Listen: lc.Listen, Random: rand.Int64N, Authorizer: o.auth, Quota: o.quota,
 	})
 	must(err)

@@ -40,6 +40,10 @@ func (l *listener) accept() {
 			continue
 		}
 		delay = 5 * time.Millisecond
+		if d := l.b.limits.Connect(l.b.config().Broker.MaxConnectionCreationRate); d > 0 && !l.b.pause(d) {
+			_ = nc.Close() // nothing was read from it
+			return
+		}
 		l.b.admit(l, nc)
 	}
 }
@@ -61,6 +65,12 @@ func (b *Broker) pause(d time.Duration) bool {
 func (b *Broker) admit(l *listener, nc net.Conn) {
 	s := newSession(b, l, nc)
 	ip := s.caller.Address.Addr().String()
+	if d := b.limits.Admit(s.caller.Address.Addr()); d > 0 {
+		b.metrics.rejected.Inc()
+		b.log.Debug("connection refused", "remote", s.caller.Address.String(), "listener", l.name, "reason", metadata.ConnectionCreationRate, "close_in", d)
+		b.closeLater(nc, d)
+		return
+	}
 	c := &b.config().Broker
 	limit := c.MaxConnectionsPerIP
 	if n, ok := c.MaxConnectionsPerIPExcept[ip]; ok {

@@ -37,7 +37,7 @@ func newMetrics(b *Broker) *metrics {
 	m := &metrics{
 		b:           b,
 		accepted:    counter("connections_accepted_total", "Connections that were accepted."),
-		rejected:    counter("connections_rejected_total", "Connections that were refused by max.connections or max.connections.per.ip."),
+		rejected:    counter("connections_rejected_total", "Connections that were refused by max.connections, max.connections.per.ip or their address's connection_creation_rate."),
 		abnormal:    counter("connections_aborted_total", "Connections that the broker closed because of what came from them."),
 		autoCreated: counter("topics_auto_created_total", "Topics that a Metadata request created."),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -152,6 +152,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	sessions, evicted := m.b.sessions.stats()
 	s.gauge(figures.sessions, int64(sessions))
 	s.count(figures.sessionEvictions, evicted)
+	s.quotas(m.b.limits)
 	s.storage(m.b)
 }
 

@@ -17,6 +17,8 @@ type request struct {
 	caller   *Caller
 	received time.Time
 	slot     conn.Slot
+	// autoCreated counts the partitions of topics that the request created in passing.
+	autoCreated int
 }
 
 // open takes the request's place in the order of replies.
@@ -32,7 +34,11 @@ func (r *request) newReply() *conn.Reply {
 // charge tells the quota what the request cost, and silences the connection for the time
 // that the client is told.
 func (r *request) charge(bytes int) (throttleMs int32) {
-	d := r.b.quota.Charge(r.caller, r.h.Key, bytes)
+	return r.throttle(r.b.quota.Charge(r.caller, Cost{Key: r.h.Key, Bytes: bytes}))
+}
+
+// throttle silences the connection.
+func (r *request) throttle(d time.Duration) (throttleMs int32) {
 	if d <= 0 {
 		return 0
 	}

@@ -95,9 +95,8 @@ func (s *session) Serve(frame []byte) {
 		return
 	}
 	if s.caller.ClientID != h.ClientID {
-		c := *s.caller
-		c.ClientID = h.ClientID
-		s.caller = &c
+		c := s.caller
+		s.caller = &Caller{Principal: c.Principal, Listener: c.Listener, SecurityProtocol: c.SecurityProtocol, ClientID: h.ClientID, Address: c.Address}
 	}
 	s.req = request{s: s, b: s.b, h: h, body: body, caller: s.caller, received: s.b.clock.Now()}
 	if e.slow {
@@ -106,6 +105,9 @@ func (s *session) Serve(frame []byte) {
 	if err := e.serve(&s.req); err != nil {
 		s.b.metrics.failed(h.Key)
 		s.c.Abort(fmt.Errorf("%s version %d: %w", e.name, h.Version, err))
+	}
+	if s.b.quota.Metered() {
+		s.b.quota.Spent(s.caller, s.b.clock.Now().Sub(s.req.received))
 	}
 }
 

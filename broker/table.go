@@ -63,6 +63,8 @@ func newEndpoints() *endpoints {
 		plain(protocol.KeyDescribeConfigs, describeConfigs),
 		slow(plain(protocol.KeyDescribeLogDirs, describeLogDirs)),
 		slow(plain(protocol.KeyCreatePartitions, createPartitions)),
+		plain(protocol.KeyDescribeClientQuotas, describeClientQuotas),
+		slow(plain(protocol.KeyAlterClientQuotas, alterClientQuotas)),
 		plain(protocol.KeyDescribeCluster, describeCluster),
 	} {
 		api, _ := protocol.Lookup(row.key)

@@ -39,10 +39,14 @@ type Broker struct {
 	MaxConnections            int
 	MaxConnectionsPerIP       int
 	MaxConnectionsPerIPExcept map[string]int // by host
+	MaxConnectionCreationRate int            // by the second; MaxInt32: no limit
 	ConnectionsMaxIdleMs      int64
 	QueuedMaxRequestBytes     int64 // -1: not set
 	FetchMaxBytes             int32
 	FetchSessionSlots         int
+
+	QuotaWindowNum, ControllerQuotaWindowNum         int
+	QuotaWindowSeconds, ControllerQuotaWindowSeconds int64
 }
 
 // broker reads the typed values and checks what concerns several keys.
@@ -93,7 +97,10 @@ func (c *Config) typed() Broker {
 		MaxConnectionsPerIP: c.int("max.connections.per.ip"), MaxConnectionsPerIPExcept: parseOverrides(c.text("max.connections.per.ip.overrides")),
 		ConnectionsMaxIdleMs:  c.int64("connections.max.idle.ms"),
 		QueuedMaxRequestBytes: c.int64("queued.max.request.bytes"), FetchMaxBytes: c.int32("fetch.max.bytes"),
-		FetchSessionSlots: c.int("max.incremental.fetch.session.cache.slots"),
+		FetchSessionSlots: c.int("max.incremental.fetch.session.cache.slots"), MaxConnectionCreationRate: c.int("max.connection.creation.rate"),
+
+		QuotaWindowNum: c.int("quota.window.num"), QuotaWindowSeconds: c.int64("quota.window.size.seconds"),
+		ControllerQuotaWindowNum: c.int("controller.quota.window.num"), ControllerQuotaWindowSeconds: c.int64("controller.quota.window.size.seconds"),
 	}
 }
 

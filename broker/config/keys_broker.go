@@ -10,7 +10,6 @@ const (
 	noVoters   = "the cluster's state is kept in this broker's own log folder; there are no voters"
 	noPool     = "goroutines take the place of this pool"
 	noSecurity = "encryption and authentication are not built yet"
-	noQuotas   = "quotas are not enforced yet"
 )
 
 // identityKeys say who the broker is and where it listens.

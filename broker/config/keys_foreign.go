@@ -10,7 +10,7 @@ alter.log.dirs.replication.quota.window.size.seconds advertised.host.name advert
 client.quota.callback.class connection.failed.authentication.delay.ms connections.max.reauth.ms
 control.plane.listener.name controlled.shutdown.max.retries controlled.shutdown.retry.backoff.ms
 controller.quorum.append.linger.ms controller.quorum.election.backoff.max.ms controller.quorum.request.timeout.ms
-controller.quorum.retry.backoff.ms controller.quorum.auto.join.enable controller.quota.window.num controller.quota.window.size.seconds
+controller.quorum.retry.backoff.ms controller.quorum.auto.join.enable
 controller.performance.sample.period.ms controller.performance.always.log.threshold.ms
 controller.socket.timeout.ms create.topic.policy.class.name delegation.token.expiry.check.interval.ms
 delegation.token.expiry.time.ms delegation.token.master.key delegation.token.max.lifetime.ms delegation.token.secret.key

@@ -97,7 +97,7 @@ type Conn struct {
 
 	lastActive   atomic.Int64 // Unix ns
 	partialSince atomic.Int64 // Unix ns of the first byte of an incomplete frame; 0: none
-	mutedFor     atomic.Int64 // set by Mute, taken by the reader
+	mutedUntil   atomic.Int64 // Unix ns; set by Mute, taken by the reader
 	unsent       int          // reads since the last Flush of the reader, which alone uses it
 	overshot     atomic.Bool  // has the right to more memory than the budget
 	draining     atomic.Bool
@@ -229,8 +229,11 @@ func (c *Conn) waitForTurn() error {
 	if c.draining.Load() {
 		return ErrClosed
 	}
-	if d := c.mutedFor.Swap(0); d > 0 {
-		c.waitMuted(time.Duration(d))
+	if until := c.mutedUntil.Load(); until != 0 {
+		c.mutedUntil.CompareAndSwap(until, 0)
+		if d := until - c.opts.Clock.Now().UnixNano(); d > 0 {
+			c.waitMuted(time.Duration(d))
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -253,12 +256,14 @@ func (c *Conn) fullLocked() bool {
 	return c.tail-c.head >= uint64(c.opts.MaxInFlight) || c.queuedBytes >= c.opts.MaxQueuedBytes
 }
 
-// Mute stops reading for d once the replies so far are sent: the client learns of its
-// throttle before it feels it (KIP-219). Any goroutine may call it.
+// Mute stops reading for d from now on, once the replies so far are sent: the client learns
+// of its throttle before it feels it (KIP-219), and does not feel it twice when it waits
+// by itself. Any goroutine may call it.
 func (c *Conn) Mute(d time.Duration) {
+	until := c.opts.Clock.Now().Add(d).UnixNano()
 	for {
-		old := c.mutedFor.Load()
-		if old >= int64(d) || c.mutedFor.CompareAndSwap(old, int64(d)) {
+		old := c.mutedUntil.Load()
+		if old >= until || c.mutedUntil.CompareAndSwap(old, until) {
 			return
 		}
 	}
