@@ -5,7 +5,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 SHIMS   := kafka-server-start kafka-server-stop kafka-topics kafka-console-producer kafka-console-consumer kafka-get-offsets kafka-dump-log \
-           kafka-consumer-groups kafka-groups \
+           kafka-configs kafka-client-metrics kafka-consumer-groups kafka-groups \
            kafka-producer-perf-test kafka-consumer-perf-test kafka-e2e-latency
 
 TOTALS    := bin/test-totals

@@ -22,6 +22,7 @@ import (
 	"github.com/millrace/millrace/bench/e2e"
 	"github.com/millrace/millrace/bench/perf"
 	"github.com/millrace/millrace/tools/cli"
+	"github.com/millrace/millrace/tools/configs"
 	"github.com/millrace/millrace/tools/console"
 	"github.com/millrace/millrace/tools/dumplog"
 	"github.com/millrace/millrace/tools/groups"
@@ -75,6 +76,8 @@ func toolbox() []tool {
 		{"topics", "kafka-topics", topics.Command},
 		{"console-producer", "kafka-console-producer", console.Producer},
 		{"console-consumer", "kafka-console-consumer", console.Consumer},
+		{"configs", "kafka-configs", configs.Command},
+		{"client-metrics", "kafka-client-metrics", configs.ClientMetrics},
 		{"consumer-groups", "kafka-consumer-groups", groups.Command},
 		{"groups", "kafka-groups", groups.Listing},
 		{"get-offsets", "kafka-get-offsets", offsets.Command},
