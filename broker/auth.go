@@ -52,15 +52,17 @@ type ResourceType int8
 // The kinds that the handlers ask about.
 const (
 	ResourceTopic   ResourceType = 2
+	ResourceGroup   ResourceType = 3
 	ResourceCluster ResourceType = 4
 )
 
 // clusterName is the name of the one cluster resource.
 const clusterName = "kafka-cluster"
 
-// Operations that exist for a kind of resource, for the bit fields of Metadata and
-// DescribeCluster.
+// Operations that exist for a kind of resource, for the bit fields of Metadata,
+// DescribeCluster and DescribeGroups.
 var (
+	groupOperations   = [...]Operation{OpRead, OpDelete, OpDescribe, OpDescribeConfigs, OpAlterConfigs}
 	topicOperations   = [...]Operation{OpRead, OpWrite, OpCreate, OpDelete, OpAlter, OpDescribe, OpDescribeConfigs, OpAlterConfigs}
 	clusterOperations = [...]Operation{OpCreate, OpAlter, OpDescribe, OpClusterAction, OpDescribeConfigs, OpAlterConfigs, OpIdempotentWrite}
 )

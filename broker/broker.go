@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/broker/conn"
 	"github.com/millrace/millrace/broker/quota"
 	"github.com/millrace/millrace/controller"
+	"github.com/millrace/millrace/coordinator/group"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/internal/netx"
@@ -45,6 +46,8 @@ type Options struct {
 	Random     func(n int64) int64
 	Authorizer Authorizer
 	Quota      Quota
+	// Groups is the group coordinator. It follows the same metadata.
+	Groups *group.Coordinator
 }
 
 // Broker serves clients. Start makes it, Close ends it.
@@ -56,6 +59,7 @@ type Broker struct {
 	loader      *metadata.Loader
 	controller  *controller.Controller
 	producerIDs *controller.ProducerIDs
+	groups      *group.Coordinator
 	clock       clock.Clock
 	log         *slog.Logger
 	auth        Authorizer
@@ -85,7 +89,7 @@ type Broker struct {
 // Start opens the listeners and serves. ctx bounds the start only.
 func Start(ctx context.Context, o Options) (*Broker, error) {
 	b := &Broker{
-		config: o.Config, id: o.BrokerID, store: o.Store, manager: o.Manager, loader: o.Loader, controller: o.Controller, producerIDs: o.ProducerIDs,
+		config: o.Config, id: o.BrokerID, store: o.Store, manager: o.Manager, loader: o.Loader, controller: o.Controller, producerIDs: o.ProducerIDs, groups: o.Groups,
 		clock: o.Clock, log: o.Log, auth: o.Authorizer, quota: o.Quota,
 		endpoints: newEndpoints(), open: make(map[*session]struct{}), perIP: make(map[string]int), delayed: make(map[net.Conn]clock.Timer),
 	}

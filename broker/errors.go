@@ -29,6 +29,7 @@ func (e *codedError) Error() string {
 
 var (
 	errTopicDenied    = &codedError{code: protocol.CodeTopicAuthorizationFailed}
+	errGroupDenied    = &codedError{code: protocol.CodeGroupAuthorizationFailed}
 	errClusterDenied  = &codedError{code: protocol.CodeClusterAuthorizationFailed}
 	errUnknownTopicID = &codedError{code: protocol.CodeUnknownTopicID}
 	errUnknownTopic   = &codedError{code: protocol.CodeUnknownTopicOrPartition}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/millrace/millrace/broker/config"
 	"github.com/millrace/millrace/controller"
+	"github.com/millrace/millrace/coordinator/group"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/internal/testkit"
@@ -36,6 +37,7 @@ type node struct {
 	broker   *Broker
 	store    *engine.Store
 	manager  *replication.Manager
+	groups   *group.Coordinator
 	registry *prometheus.Registry
 	addr     string
 	log      *logBook
@@ -104,10 +106,14 @@ func startNodeWith(t testing.TB, o nodeOptions) *node {
 		},
 	})
 	loader.Add(n.manager)
+	n.groups = group.New(group.Options{
+		Manager: n.manager, BrokerID: 1, Clock: o.clock, Log: log, Random: crand.Reader, Config: GroupConfig(func() *config.Config { return cfg }),
+	})
+	loader.Add(n.groups)
 	var lc net.ListenConfig
 	n.broker, err = Start(ctx, Options{
 		Config: func() *config.Config { return cfg }, BrokerID: 1, Store: n.store, Manager: n.manager, Loader: loader, Controller: c,
-		ProducerIDs: controller.NewProducerIDs(tree, 1), Clock: o.clock, Log: log, Registry: n.registry,
+		ProducerIDs: controller.NewProducerIDs(tree, 1), Groups: n.groups, Clock: o.clock, Log: log, Registry: n.registry,
 		Listen: lc.Listen, Random: rand.Int64N, Authorizer: o.auth, Quota: o.quota,
 	})
 	must(err)
@@ -119,6 +125,7 @@ func startNodeWith(t testing.TB, o nodeOptions) *node {
 			t.Error(err)
 		}
 		loader.Close()
+		n.groups.Close()
 		n.manager.Close()
 		if err := n.store.Close(ctx); err != nil {
 			t.Error(err)

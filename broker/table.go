@@ -53,6 +53,17 @@ func newEndpoints() *endpoints {
 		{key: protocol.KeyProduce, serve: serveProduce},
 		{key: protocol.KeyFetch, serve: serveFetch},
 		plain(protocol.KeyListOffsets, listOffsets),
+		parking(protocol.KeyOffsetCommit, offsetCommit),
+		plain(protocol.KeyOffsetFetch, offsetFetch),
+		slow(plain(protocol.KeyFindCoordinator, findCoordinator)),
+		parking(protocol.KeyJoinGroup, joinGroup),
+		plain(protocol.KeyHeartbeat, heartbeat),
+		plain(protocol.KeyLeaveGroup, leaveGroup),
+		parking(protocol.KeySyncGroup, syncGroup),
+		plain(protocol.KeyDescribeGroups, describeGroups),
+		plain(protocol.KeyListGroups, listGroups),
+		parking(protocol.KeyDeleteGroups, deleteGroups),
+		parking(protocol.KeyOffsetDelete, offsetDelete),
 		slow(plain(protocol.KeyMetadata, describeTopics)),
 		{key: protocol.KeyApiVersions, handshake: true, serve: plain(protocol.KeyApiVersions, apiVersions).serve},
 		slow(plain(protocol.KeyCreateTopics, createTopics)),
@@ -86,6 +97,24 @@ func plain[T any, P interface {
 		}
 		r.open()
 		r.respond(handle(r, q))
+		return nil
+	}}
+}
+
+// parking makes a row of a handler whose answer may come after it has returned.
+func parking[T any, P interface {
+	*T
+	protocol.Message
+}](key int16, handle func(r *request, q P, l *later)) endpoint {
+	return endpoint{key: key, serve: func(r *request) error {
+		q := P(new(T))
+		if err := q.Decode(r.body, r.h.Version); err != nil {
+			return err
+		}
+		r.open()
+		l := newLater(r)
+		handle(r, q, l)
+		l.returned()
 		return nil
 	}}
 }

@@ -47,6 +47,8 @@ type Broker struct {
 
 	QuotaWindowNum, ControllerQuotaWindowNum         int
 	QuotaWindowSeconds, ControllerQuotaWindowSeconds int64
+
+	Groups Groups
 }
 
 // broker reads the typed values and checks what concerns several keys.
@@ -72,6 +74,9 @@ func (l *loader) broker() Broker {
 	}
 	if q := b.QueuedMaxRequestBytes; q > 0 && q < int64(b.SocketRequestMaxBytes) {
 		l.problemAt("queued.max.request.bytes", "-1, or at least socket.request.max.bytes", fmt.Sprintf("socket.request.max.bytes is %d", b.SocketRequestMaxBytes))
+	}
+	if g := &b.Groups; g.MaxSessionMs < g.MinSessionMs {
+		l.problemAt("group.max.session.timeout.ms", "at least group.min.session.timeout.ms", fmt.Sprintf("group.min.session.timeout.ms is %d", g.MinSessionMs))
 	}
 	return b
 }
@@ -101,6 +106,8 @@ func (c *Config) typed() Broker {
 
 		QuotaWindowNum: c.int("quota.window.num"), QuotaWindowSeconds: c.int64("quota.window.size.seconds"),
 		ControllerQuotaWindowNum: c.int("controller.quota.window.num"), ControllerQuotaWindowSeconds: c.int64("controller.quota.window.size.seconds"),
+
+		Groups: c.groups(),
 	}
 }
 

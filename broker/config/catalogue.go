@@ -32,7 +32,8 @@ func NewCatalogue() *Catalogue {
 			{"Log compaction", cleanerKeys()},
 			{"Connections and requests", networkKeys()},
 			{"The cluster", clusterKeys()},
-			{"Groups, transactions and security", groupKeys()},
+			{"Consumer groups", coordinatorKeys()},
+			{"Transactions and security", groupKeys()},
 		},
 	}
 	for i := range c.groups {

@@ -21,8 +21,8 @@ log.initial.task.delay.ms log.local.retention.bytes log.local.retention.ms
 metadata.log.dir metadata.log.max.record.bytes.between.snapshots metadata.log.max.snapshot.interval.ms
 metadata.log.segment.bytes metadata.log.segment.min.bytes metadata.log.segment.ms metadata.max.idle.interval.ms
 metadata.max.retention.bytes metadata.max.retention.ms metric.reporters metrics.num.samples metrics.recording.level
-metrics.sample.window.ms num.replica.alter.log.dirs.threads offsets.commit.required.acks offsets.commit.timeout.ms
-offsets.load.buffer.size offsets.topic.compression.codec password.encoder.cipher.algorithm password.encoder.iterations
+metrics.sample.window.ms num.replica.alter.log.dirs.threads offsets.commit.required.acks
+offsets.load.buffer.size password.encoder.cipher.algorithm password.encoder.iterations
 password.encoder.key.length password.encoder.keyfactory.algorithm password.encoder.old.secret password.encoder.secret port
 principal.builder.class producer.purgatory.purge.interval.requests quota.consumer.default quota.producer.default
 remote.fetch.max.wait.ms remote.list.offsets.request.timeout.ms replica.alter.log.dirs.io.max.bytes.per.second

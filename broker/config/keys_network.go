@@ -35,23 +35,9 @@ func networkKeys() []Key {
 	}
 }
 
-// groupKeys are those of the coordinators.
+// groupKeys are those of transactions and security.
 func groupKeys() []Key {
 	return []Key{
-		{Name: "offsets.topic.num.partitions", Type: Int, Default: "50", Rule: atLeast(1), NoEffect: noGroups, Doc: "Partitions of the topic that holds committed offsets."},
-		{Name: "offsets.topic.replication.factor", Type: Short, Default: "3", Rule: atLeast(1), NoEffect: noGroups, Doc: "Replicas of the topic that holds committed offsets."},
-		{Name: "offsets.topic.segment.bytes", Type: Int, Default: "104857600", Unit: "bytes", Rule: atLeast(1), NoEffect: noGroups, Doc: "Segment size of that topic."},
-		{Name: "offsets.retention.minutes", Type: Int, Default: "10080", Unit: "minutes", Rule: atLeast(1), NoEffect: noGroups, Doc: "How long the offsets of an empty group are kept."},
-		{Name: "offsets.retention.check.interval.ms", Type: Long, Default: "600000", Unit: "ms", Rule: atLeast(1), NoEffect: noGroups, Doc: "How often expired offsets are looked for."},
-		{Name: "offset.metadata.max.bytes", Type: Int, Default: "4096", Unit: "bytes", NoEffect: noGroups, Doc: "Largest text that a client stores with an offset."},
-		{Name: "group.initial.rebalance.delay.ms", Type: Int, Default: "3000", Unit: "ms", NoEffect: noGroups, Doc: "How long a new group waits for more members."},
-		{Name: "group.min.session.timeout.ms", Type: Int, Default: "6000", Unit: "ms", NoEffect: noGroups, Doc: "Shortest session timeout of a member."},
-		{Name: "group.max.session.timeout.ms", Type: Int, Default: "1800000", Unit: "ms", NoEffect: noGroups, Doc: "Longest session timeout of a member."},
-		{Name: "group.max.size", Type: Int, Default: maxInt, Rule: atLeast(1), NoEffect: noGroups, Doc: "Most members of a group."},
-		{Name: "group.consumer.session.timeout.ms", Type: Int, Default: "45000", Unit: "ms", Rule: atLeast(1), NoEffect: noGroups, Doc: "Session timeout of a member of a new-style group."},
-		{Name: "group.consumer.heartbeat.interval.ms", Type: Int, Default: "5000", Unit: "ms", Rule: atLeast(1), NoEffect: noGroups, Doc: "Heartbeat interval of a member of a new-style group."},
-		{Name: "group.consumer.assignors", Type: List, Default: "uniform,range", NoEffect: noGroups, Doc: "Assignors of new-style groups."},
-		{Name: "group.coordinator.rebalance.protocols", Type: List, Default: "classic,consumer", NoEffect: noGroups, Doc: "Group protocols that are served."},
 		{Name: "transaction.state.log.num.partitions", Type: Int, Default: "50", Rule: atLeast(1), NoEffect: noTxns, Doc: "Partitions of the topic that holds transactions."},
 		{Name: "transaction.state.log.replication.factor", Type: Short, Default: "3", Rule: atLeast(1), NoEffect: noTxns, Doc: "Replicas of the topic that holds transactions."},
 		{Name: "transaction.state.log.min.isr", Type: Int, Default: "2", Rule: atLeast(1), NoEffect: noTxns, Doc: "min.insync.replicas of that topic."},

@@ -149,7 +149,7 @@ func TestTwoMinutesOfTheReadme(t *testing.T) {
 		{"", "kafka-topics.sh --bootstrap-server AT --list", "clicks\ntest\n", 0},
 		{"", "kafka-topics.sh --bootstrap-server AT --describe --topic clicks", "\tPartitionCount: 3\tReplicationFactor: 1\tConfigs: retention.ms=86400000\n", 0},
 		{"", "kafka-get-offsets.sh --bootstrap-server AT --topic test", "test:0:1\n", 0},
-		{"", "kafka-console-consumer.sh --bootstrap-server AT --topic test --group g", "do not serve consumer groups", 1},
+		{"", "kafka-console-consumer.sh --bootstrap-server AT --topic test --group g --from-beginning --max-messages 1", "hello\n", 0},
 		{"", "kafka-topics.sh --bootstrap-server AT --delete --topic clicks", "", 0},
 		{"", "kafka-topics.sh --zookeeper AT --list", "use --bootstrap-server", 1},
 	} {

@@ -20,6 +20,7 @@ import (
 	"github.com/millrace/millrace/broker"
 	"github.com/millrace/millrace/broker/config"
 	"github.com/millrace/millrace/controller"
+	"github.com/millrace/millrace/coordinator/group"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/internal/metrics"
@@ -49,6 +50,7 @@ type server struct {
 	store      *engine.Store
 	registry   *prometheus.Registry
 	manager    *replication.Manager
+	groups     *group.Coordinator
 	listened   map[string]net.Listener // by address, until the broker takes them
 	broker     *broker.Broker
 	admin      *broker.Admin
@@ -274,9 +276,13 @@ func (s *server) serve(ctx context.Context) error {
 		return err
 	}
 	s.following.Store(s.manager)
+	s.groups = group.New(group.Options{
+		Manager: s.manager, BrokerID: s.id, Clock: s.clock, Log: s.log, Random: rand.Reader, Config: broker.GroupConfig(s.config.Load),
+	})
+	s.loader.Add(s.groups)
 	b, err := broker.Start(ctx, broker.Options{
 		Config: s.config.Load, BrokerID: s.id, Store: s.store, Manager: s.manager, Loader: s.loader,
-		Controller: s.controller, ProducerIDs: controller.NewProducerIDs(s.tree, s.id),
+		Controller: s.controller, ProducerIDs: controller.NewProducerIDs(s.tree, s.id), Groups: s.groups,
 		Clock: s.clock, Log: s.log, Registry: s.registry, Random: mathrand.Int64N, Listen: s.handOver,
 	})
 	if err != nil {
@@ -358,6 +364,9 @@ func (s *server) close(ctx context.Context) error {
 	}
 	if s.loader != nil {
 		s.loader.Close()
+	}
+	if s.groups != nil {
+		s.groups.Close()
 	}
 	if s.manager != nil {
 		s.manager.Close()
