@@ -155,6 +155,13 @@ var controllerCodes = [...]protocol.ErrorCode{
 	controller.UnknownTopicID:           protocol.CodeUnknownTopicID,
 	controller.TopicDeletionDisabled:    protocol.CodeTopicDeletionDisabled,
 	controller.NotController:            protocol.CodeNotController,
+
+	controller.ElectionNotNeeded:           protocol.CodeElectionNotNeeded,
+	controller.PreferredLeaderNotAvailable: protocol.CodePreferredLeaderNotAvailable,
+	controller.EligibleLeadersNotAvailable: protocol.CodeEligibleLeadersNotAvailable,
+	controller.NoReassignmentInProgress:    protocol.CodeNoReassignmentInProgress,
+	controller.BrokerNotRegistered:         protocol.CodeBrokerIDNotRegistered,
+	controller.InvalidUpdateVersion:        protocol.CodeInvalidUpdateVersion,
 }
 
 // answer maps an error to the two fields that most responses have for it. An error that

@@ -9,9 +9,13 @@
 // image that holds the last one's result.
 //
 // Who calls: the composition root runs Prepare, Register and Start in this order;
-// handlers of the broker call CreateTopics, DeleteTopics, CreatePartitions and AutoCreate,
-// and take producer ids from a ProducerIDs. Errors are *Error with a Kind that the broker
+// handlers of the broker call CreateTopics, DeleteTopics, CreatePartitions, AutoCreate,
+// AlterConfigs, ElectLeaders, Reassign, UpdateFeatures and UnregisterBroker, and take
+// producer ids from a ProducerIDs. Errors are *Error with a Kind that the broker
 // maps to Kafka's codes.
 //
-// Not here: reassignments and preferred leaders, which need other brokers.
+// What settings a change makes, and whether they may be, a ConfigChange knows itself: the
+// catalogue of keys lies above.
+//
+// Not here: reassignments that copy logs to other brokers.
 package controller

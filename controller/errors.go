@@ -22,6 +22,12 @@ const (
 	UnknownTopicID // UNKNOWN_TOPIC_ID
 	TopicDeletionDisabled
 	NotController
+	ElectionNotNeeded
+	PreferredLeaderNotAvailable
+	EligibleLeadersNotAvailable
+	NoReassignmentInProgress
+	BrokerNotRegistered // BROKER_ID_NOT_REGISTERED
+	InvalidUpdateVersion
 )
 
 // Error is a refused request: nothing was changed.

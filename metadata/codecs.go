@@ -156,6 +156,41 @@ func DecodeConfig(data []byte) (map[string]string, error) {
 	return j.Config, nil
 }
 
+// EncodeConfigChange writes the content of a node under /config/changes: the tools and
+// brokers of Kafka look there for what to read anew. path is that of the config node.
+func EncodeConfigChange(path string) []byte {
+	return mustJSON(struct {
+		Version int    `json:"version"`
+		Path    string `json:"entity_path"`
+	}{2, strings.TrimPrefix(path, "/config/")})
+}
+
+type featuresJSON struct {
+	Features map[string]int16 `json:"features"`
+	Status   int              `json:"status"`
+	Version  int              `json:"version"`
+}
+
+// EncodeFeatures writes version 2 of /feature (KIP-584), status 1: enabled.
+func EncodeFeatures(levels map[string]int16) []byte {
+	if levels == nil {
+		levels = map[string]int16{}
+	}
+	return mustJSON(featuresJSON{Features: levels, Status: 1, Version: 2})
+}
+
+// DecodeFeatures reads the content of /feature.
+func DecodeFeatures(data []byte) (map[string]int16, error) {
+	var j featuresJSON
+	if err := json.Unmarshal(data, &j); err != nil {
+		return nil, fmt.Errorf("feature node: %w", err)
+	}
+	if j.Version != 2 {
+		return nil, fmt.Errorf("feature node: version %d is not 2", j.Version)
+	}
+	return j.Features, nil
+}
+
 type brokerJSON struct {
 	Features    map[string]any    `json:"features"`
 	ProtocolMap map[string]string `json:"listener_security_protocol_map"`

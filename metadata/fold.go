@@ -26,7 +26,10 @@ func emptyImage() *Image {
 	return &Image{
 		controller: Controller{BrokerID: -1}, epochVersion: -1,
 		byName: map[string]*Topic{}, byID: map[TopicID]*Topic{}, deletions: map[string]struct{}{},
-		config: configs{topics: map[string]map[string]string{}, brokers: map[string]map[string]string{}},
+		config: configs{
+			topics: map[string]map[string]string{}, brokers: map[string]map[string]string{},
+			groups: map[string]map[string]string{}, clientMetrics: map[string]map[string]string{},
+		},
 	}
 }
 
@@ -58,6 +61,8 @@ func (f *fold) event(e Event) error {
 	case ControllerEpochPath:
 		return f.scalar(e, func() error { return f.controllerEpoch(e) },
 			func() { f.next.epoch, f.next.epochVersion = 0, -1 })
+	case FeaturePath:
+		return f.scalar(e, func() error { return f.features(e) }, func() { f.next.features = Features{} })
 	}
 	parent, name := split(e.Path)
 	switch parent {
@@ -69,6 +74,10 @@ func (f *fold) event(e Event) error {
 		return f.config(&f.next.config.topics, name, e)
 	case BrokerConfigsPath:
 		return f.config(&f.next.config.brokers, name, e)
+	case GroupConfigsPath:
+		return f.escapedConfig(&f.next.config.groups, name, e)
+	case ClientMetricsPath:
+		return f.escapedConfig(&f.next.config.clientMetrics, name, e)
 	case DeleteTopicsPath:
 		f.mark(name, e)
 		return nil
@@ -126,7 +135,11 @@ func (f *fold) broker(name string, e Event) error {
 
 func (f *fold) config(of *map[string]map[string]string, name string, e Event) error {
 	if !f.configs {
-		f.next.config = configs{topics: maps.Clone(f.next.config.topics), brokers: maps.Clone(f.next.config.brokers)}
+		c := &f.next.config
+		*c = configs{
+			topics: maps.Clone(c.topics), brokers: maps.Clone(c.brokers),
+			groups: maps.Clone(c.groups), clientMetrics: maps.Clone(c.clientMetrics),
+		}
 		f.configs = true
 	}
 	if e.Kind == Deleted {
@@ -142,6 +155,24 @@ func (f *fold) config(of *map[string]map[string]string, name string, e Event) er
 	} else {
 		(*of)[name] = settings
 	}
+	return nil
+}
+
+// escapedConfig is config for names that are no names of nodes.
+func (f *fold) escapedConfig(of *map[string]map[string]string, node string, e Event) error {
+	name, err := UnescapeName(node)
+	if err != nil {
+		return err
+	}
+	return f.config(of, name, e)
+}
+
+func (f *fold) features(e Event) error {
+	levels, err := DecodeFeatures(e.Data)
+	if err != nil {
+		return err
+	}
+	f.next.features = Features{Epoch: int64(e.Stat.Version) + 1, Levels: levels}
 	return nil
 }
 

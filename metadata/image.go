@@ -22,12 +22,15 @@ type Image struct {
 	config       configs
 	deletions    map[string]struct{}
 	quotas       map[QuotaEntity]map[string]string
+	features     Features
 }
 
 // configs holds /config/<type>/<name>.
 type configs struct {
-	topics  map[string]map[string]string
-	brokers map[string]map[string]string
+	topics        map[string]map[string]string
+	brokers       map[string]map[string]string
+	groups        map[string]map[string]string
+	clientMetrics map[string]map[string]string
 }
 
 // Topic is one topic. A Topic never changes: a new Image has a new one.
@@ -60,6 +63,12 @@ const NoLeader int32 = -1
 // Controller is the elected controller.
 type Controller struct {
 	BrokerID int32 // -1 when there is none
+}
+
+// Features are the finalized feature levels. What the map lacks has its default level.
+type Features struct {
+	Epoch  int64 // grows with each change; 0 before the first
+	Levels map[string]int16
 }
 
 // Endpoint is one advertised listener of a broker.
@@ -128,6 +137,21 @@ func (m *Image) BrokerConfig(id int32) map[string]string { return m.config.broke
 
 // DefaultBrokerConfig returns the dynamic settings of all brokers.
 func (m *Image) DefaultBrokerConfig() map[string]string { return m.config.brokers[DefaultEntity] }
+
+// GroupConfig returns the settings of a group, nil when it has none.
+func (m *Image) GroupConfig(group string) map[string]string { return m.config.groups[group] }
+
+// ConfiguredGroups returns the groups that have settings, sorted.
+func (m *Image) ConfiguredGroups() []string { return sortedKeys(m.config.groups) }
+
+// ClientMetrics returns a subscription to the metrics of clients, nil when there is none.
+func (m *Image) ClientMetrics(name string) map[string]string { return m.config.clientMetrics[name] }
+
+// ClientMetricsNames returns the names of the subscriptions, sorted.
+func (m *Image) ClientMetricsNames() []string { return sortedKeys(m.config.clientMetrics) }
+
+// Features returns what was finalized with UpdateFeatures.
+func (m *Image) Features() Features { return m.features }
 
 // DeletionMarked tells whether a tool asked for the topic's deletion by a marker under
 // /admin/delete_topics.

@@ -19,7 +19,10 @@ const (
 	DeleteTopicsPath    = "/admin/delete_topics"
 	TopicConfigsPath    = "/config/topics"
 	BrokerConfigsPath   = "/config/brokers"
+	GroupConfigsPath    = "/config/groups"
+	ClientMetricsPath   = "/config/client-metrics"
 	ConfigChangesPath   = "/config/changes"
+	FeaturePath         = "/feature"
 )
 
 // DefaultEntity is the name of the config node that holds for all entities of its type.
@@ -31,7 +34,7 @@ func PersistentPaths() []string {
 	return []string{
 		"/consumers",
 		"/brokers", BrokerIDsPath, TopicsPath, "/brokers/seqid",
-		"/config", ConfigChangesPath, TopicConfigsPath, "/config/clients", "/config/users", BrokerConfigsPath, "/config/ips",
+		"/config", ConfigChangesPath, TopicConfigsPath, "/config/clients", "/config/users", BrokerConfigsPath, "/config/ips", GroupConfigsPath, ClientMetricsPath,
 		"/admin", DeleteTopicsPath,
 		"/isr_change_notification", "/log_dir_event_notification", ProducerIDBlockPath,
 		"/cluster",
@@ -62,6 +65,15 @@ func TopicConfigPath(topic string) string { return TopicConfigsPath + "/" + topi
 
 // BrokerConfigPath is a broker's dynamic settings.
 func BrokerConfigPath(id int32) string { return BrokerConfigsPath + "/" + itoa(id) }
+
+// DefaultBrokerConfigPath is the dynamic settings of all brokers.
+func DefaultBrokerConfigPath() string { return BrokerConfigsPath + "/" + DefaultEntity }
+
+// GroupConfigPath is the settings of a group.
+func GroupConfigPath(group string) string { return GroupConfigsPath + "/" + EscapeName(group) }
+
+// ClientMetricsConfigPath is a subscription to the metrics of clients.
+func ClientMetricsConfigPath(name string) string { return ClientMetricsPath + "/" + EscapeName(name) }
 
 // EscapeName makes the name of a node of any name, as Kafka's Sanitizer does: all but
 // letters, digits, '.', '-' and '_' is percent-encoded.

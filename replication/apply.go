@@ -19,7 +19,8 @@ const (
 )
 
 // apply makes the partitions what the image says. Topics that did not change since the last
-// image are left alone, unless all is set.
+// image are left alone; with all those are, whose settings are still the same and whose
+// partitions are all served.
 func (m *Manager) apply(image *metadata.Image, all bool) {
 	old := m.table.Load()
 	next := &table{topics: make(map[string]*localTopic, len(image.Topics()))}
@@ -30,13 +31,19 @@ func (m *Manager) apply(image *metadata.Image, all bool) {
 		if have != nil && have.id != t.ID {
 			have = nil // deleted and made again: the old one goes below
 		}
-		if have != nil && !all && !m.changedSince(image, t) {
+		same := have != nil && !m.changedSince(image, t)
+		if same && !all {
 			next.topics[t.Name] = have
 			continue
 		}
-		local := &localTopic{id: t.ID, parts: make([]slot, len(t.Partitions))}
+		config := m.o.TopicConfig(image.TopicConfig(t.Name))
+		if same && config == have.config && have.whole() {
+			next.topics[t.Name] = have
+			continue
+		}
+		local := &localTopic{id: t.ID, parts: make([]slot, len(t.Partitions)), config: config}
 		next.topics[t.Name] = local
-		jobs = m.plan(jobs, image, t, have, local)
+		jobs = m.plan(jobs, t, have, local)
 	}
 	m.discard(old, next)
 	m.run(jobs)
@@ -84,8 +91,7 @@ func (j *job) mayComeBack() bool {
 	return j.slot.isNew || !errors.As(j.slot.err, &failed)
 }
 
-func (m *Manager) plan(jobs []job, image *metadata.Image, t *metadata.Topic, have, local *localTopic) []job {
-	config := m.o.TopicConfig(image.TopicConfig(t.Name))
+func (m *Manager) plan(jobs []job, t *metadata.Topic, have, local *localTopic) []job {
 	for i := range t.Partitions {
 		p := &t.Partitions[i]
 		var before slot
@@ -97,7 +103,7 @@ func (m *Manager) plan(jobs []job, image *metadata.Image, t *metadata.Topic, hav
 			continue
 		}
 		local.parts[i].isNew = before.isNew || m.isNew(t, i)
-		jobs = append(jobs, job{topic: t, partition: p, config: &config, have: before.partition, before: before.err, slot: &local.parts[i]})
+		jobs = append(jobs, job{topic: t, partition: p, config: &local.config, have: before.partition, before: before.err, slot: &local.parts[i]})
 	}
 	return jobs
 }

@@ -3,6 +3,7 @@ package replication
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -37,7 +38,7 @@ type Manager struct {
 	mu       sync.Mutex
 	changed  sync.Cond // with mu: the worker has something to do
 	target   *metadata.Image
-	again    bool // apply everything: settings of the broker changed, or a retry is due
+	again    bool // look at all topics: settings of the broker changed, or a retry is due
 	applied  int64
 	moved    chan struct{} // closed when applied moves
 	closed   bool
@@ -52,8 +53,14 @@ type table struct{ topics map[string]*localTopic }
 
 // localTopic is a topic's partitions on this broker, by index.
 type localTopic struct {
-	id    metadata.TopicID
-	parts []slot
+	id     metadata.TopicID
+	parts  []slot
+	config TopicConfig // that its partitions have
+}
+
+// whole tells whether all partitions that belong here are served.
+func (t *localTopic) whole() bool {
+	return !slices.ContainsFunc(t.parts, func(s slot) bool { return s.err != nil && s.err != ErrNotLeader })
 }
 
 // slot is one partition of a topic: here, elsewhere, or offline.
@@ -118,7 +125,8 @@ func (m *Manager) Publish(_, image *metadata.Image) {
 	m.changed.Signal()
 }
 
-// Reconfigure reads the settings of all topics anew: those of the broker have changed.
+// Reconfigure reads the settings of all topics anew: those of the broker have changed. Topics
+// for which nothing changed by it are left alone.
 func (m *Manager) Reconfigure() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -139,9 +139,18 @@ func (c *Config) WithDynamic(broker, all map[string]string) (*Config, []Warning)
 	if maps.Equal(next.dynamic, c.dynamic) && maps.Equal(next.cluster, c.cluster) {
 		return c, warnings
 	}
-	listen, advertised := c.Broker.Listeners, c.Broker.Advertised
 	next.Broker = next.typed()
-	next.Broker.Listeners, next.Broker.Advertised = listen, advertised
+	next.Broker.Listeners, next.Broker.Advertised = c.Broker.Listeners, c.Broker.Advertised
+	if was, is := c.text("advertised.listeners"), next.text("advertised.listeners"); was != is {
+		l := &loader{c: &next}
+		_, advertised := l.listeners()
+		if len(l.problems) == 0 {
+			next.Broker.Advertised = advertised
+		}
+		for _, p := range l.problems {
+			warnings = append(warnings, Warning{p.Place, p.Key, fmt.Sprintf("%q is left out: %s", p.Value, p.Reason)})
+		}
+	}
 	return &next, warnings
 }
 

@@ -13,6 +13,8 @@ type Catalogue struct {
 	byEnv   map[string]string // LOG_RETENTION_MS -> log.retention.ms
 	others  map[string]struct{}
 	groups  []group
+
+	byMetrics map[string]*Key // of subscriptions to the metrics of clients
 }
 
 // group is a chapter of the documentation.
@@ -40,6 +42,10 @@ func NewCatalogue() *Catalogue {
 		for j := range c.groups[i].keys {
 			c.add(&c.groups[i].keys[j])
 		}
+	}
+	c.byMetrics = map[string]*Key{}
+	for _, k := range clientMetricsKeys() {
+		c.byMetrics[k.Name] = &k
 	}
 	for name := range strings.FieldsSeq(foreignKeys) {
 		c.others[name] = struct{}{}

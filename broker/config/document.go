@@ -28,6 +28,14 @@ Names, types and defaults are Apache Kafka's (4.0's defaults, 3.9's ranges), but
 			g.keys[i].markdown(&b)
 		}
 	}
+	b.WriteString("## Groups\n\nA group can have settings of its own (`kafka-configs.sh --entity-type groups`); each stands above the broker's key.\n\n")
+	for _, name := range sorted(groupNames) {
+		fmt.Fprintf(&b, "- `%s`: `%s`\n", name, groupNames[name])
+	}
+	b.WriteString("\n## Subscriptions to the metrics of clients\n\nSettings of `kafka-client-metrics.sh` (KIP-714).\n\n")
+	for _, name := range sorted(c.byMetrics) {
+		c.byMetrics[name].markdown(&b)
+	}
 	b.WriteString("## Other keys of Kafka\n\nThese are accepted with a warning and have no effect: ")
 	b.WriteString("`" + strings.Join(sorted(c.others), "`, `") + "`, and everything that begins with `")
 	b.WriteString(strings.Join(strings.Fields(foreignPrefixes), "`, `") + "` and is not listed above.\n")

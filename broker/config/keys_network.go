@@ -13,7 +13,7 @@ func networkKeys() []Key {
 		{Name: "max.connections", Type: Int, Default: maxInt, Rule: atLeast(0), Dynamic: ClusterWide, Doc: "Most connections at a time."},
 		{Name: "max.connections.per.ip", Type: Int, Default: maxInt, Rule: atLeast(0), Dynamic: ClusterWide, Doc: "Most connections at a time from one address."},
 		{Name: "max.connections.per.ip.overrides", Type: String, Default: "", Rule: Rule{Allowed: "host:count separated by commas", ok: overridesOK}, Dynamic: ClusterWide, Doc: "Other limits for single addresses, host:count separated by commas."},
-		{Name: "max.connection.creation.rate", Type: Int, Default: maxInt, Unit: "1/s", Rule: atLeast(1), Dynamic: PerBroker, Doc: "Most new connections in a second, over quota.window.num windows. Beyond it a listener waits before it takes the next one. Addresses have connection_creation_rate, a quota."},
+		{Name: "max.connection.creation.rate", Type: Int, Default: maxInt, Unit: "1/s", Rule: atLeast(1), Dynamic: ClusterWide, Doc: "Most new connections in a second, over quota.window.num windows. Beyond it a listener waits before it takes the next one. Addresses have connection_creation_rate, a quota."},
 		{Name: "connections.max.idle.ms", Type: Long, Default: "600000", Unit: "ms", Doc: "A connection without a request for this long is closed. Negative: never."},
 		{Name: "queued.max.requests", Type: Int, Default: "500", Rule: atLeast(1), NoEffect: "each connection may have 256 requests under way, and queued.max.request.bytes bounds their memory", Doc: "Requests that may wait to be handled before no more are read."},
 		{Name: "queued.max.request.bytes", Type: Long, Default: "-1", Unit: "bytes", Doc: "Memory for requests that are read and not yet answered. -1: 256 MiB."},

@@ -38,6 +38,9 @@ const (
 	SourceDynamicDefault Source = 3
 	SourceStatic         Source = 4
 	SourceDefault        Source = 5
+	SourceLogger         Source = 6
+	SourceClientMetrics  Source = 7
+	SourceGroup          Source = 8
 )
 
 // Place is where a setting was made, for messages.
