@@ -18,6 +18,8 @@ import (
 //   - A name that no topic can have: INVALID_TOPIC_EXCEPTION.
 //   - Each broker by its endpoint for the listener that the client came by; the one that
 //     answers, with nothing advertised, by the address that the client connected to.
+//   - A replica whose log directory failed is offline, and leads nothing:
+//     LEADER_NOT_AVAILABLE when it is the leader's.
 //   - Authorized operations on request (cluster: versions 8-10; topics: from 8 on).
 //   - Version 13 can say REBOOTSTRAP_REQUIRED: never, the cluster id does not travel with
 //     the request yet.
@@ -131,7 +133,7 @@ func (r *request) describeTopic(img *metadata.Image, t *metadata.Topic, q *proto
 	out.Name, out.TopicID, out.IsInternal = protocol.Str(t.Name), t.ID, controller.Internal(t.Name)
 	out.Partitions = make([]protocol.MetadataResponsePartition, 0, len(t.Partitions))
 	for i := range t.Partitions {
-		out.Partitions = append(out.Partitions, r.describePartition(img, &t.Partitions[i]))
+		out.Partitions = append(out.Partitions, r.describePartition(img, t.Name, &t.Partitions[i]))
 	}
 	if q.IncludeTopicAuthorizedOperations {
 		out.TopicAuthorizedOperations = r.b.operations(r.caller, topicOperations[:], ResourceTopic, t.Name)
@@ -139,16 +141,12 @@ func (r *request) describeTopic(img *metadata.Image, t *metadata.Topic, q *proto
 	return out
 }
 
-func (r *request) describePartition(img *metadata.Image, p *metadata.Partition) protocol.MetadataResponsePartition {
+func (r *request) describePartition(img *metadata.Image, topic string, p *metadata.Partition) protocol.MetadataResponsePartition {
 	out := protocol.NewMetadataResponsePartition()
-	out.PartitionIndex, out.LeaderID, out.LeaderEpoch = p.Index, p.Leader, p.LeaderEpoch
+	out.PartitionIndex, out.LeaderEpoch = p.Index, p.LeaderEpoch
 	out.ReplicaNodes, out.IsrNodes = p.Replicas, p.ISR
-	for _, id := range p.Replicas {
-		if _, alive := img.Broker(id); !alive {
-			out.OfflineReplicas = append(out.OfflineReplicas, id)
-		}
-	}
-	switch leader, alive := img.Broker(p.Leader); {
+	out.OfflineReplicas, out.LeaderID = r.b.offlineReplicas(img, topic, p)
+	switch leader, alive := img.Broker(out.LeaderID); {
 	case !alive:
 		out.ErrorCode, out.LeaderID = protocol.CodeLeaderNotAvailable, metadata.NoLeader
 	default:

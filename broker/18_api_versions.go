@@ -1,6 +1,9 @@
 package broker
 
-import "github.com/millrace/millrace/protocol"
+import (
+	"github.com/millrace/millrace/controller"
+	"github.com/millrace/millrace/protocol"
+)
 
 // ApiVersions, versions 0-4.
 //
@@ -10,7 +13,9 @@ import "github.com/millrace/millrace/protocol"
 //   - Version 3 and later: the client's name and version are kept for the logs; a name or
 //     version that is not made of letters, digits, dots and hyphens is INVALID_REQUEST.
 //   - The response header is version 0 in every version (protocol.ResponseHeaderVersion).
-//   - Features: metadata.version is not listed; no feature is finalized, epoch -1.
+//   - Features from version 3 on, as UpdateFeatures (57) left them. metadata.version is not
+//     listed: the tree of metadata has no such thing. Before version 4 no feature is listed
+//     whose lowest version is 0, which old Java clients take for an error (KAFKA-17492).
 
 func apiVersions(r *request, q *protocol.ApiVersionsRequest) protocol.Message {
 	resp := protocol.NewApiVersionsResponse()
@@ -24,8 +29,22 @@ func apiVersions(r *request, q *protocol.ApiVersionsRequest) protocol.Message {
 	for a := range r.b.endpoints.served() {
 		resp.ApiKeys = append(resp.ApiKeys, protocol.ApiVersionsResponseApiVersion{ApiKey: a.Key, MinVersion: a.AdvertisedMin, MaxVersion: a.Max})
 	}
+	r.addFeatures(&resp)
 	resp.ThrottleTimeMs = r.charge(len(r.body))
 	return &resp
+}
+
+func (r *request) addFeatures(resp *protocol.ApiVersionsResponse) {
+	img := r.b.loader.Image()
+	resp.FinalizedFeaturesEpoch = img.Features().Epoch
+	for _, f := range controller.SupportedFeatures() {
+		if f.Min > 0 || r.h.Version >= 4 {
+			resp.SupportedFeatures = append(resp.SupportedFeatures, protocol.ApiVersionsResponseSupportedFeature{Name: f.Name, MinVersion: f.Min, MaxVersion: f.Max})
+		}
+		if level := controller.FeatureLevel(img, f.Name); level > 0 { // at 0 it is not finalized
+			resp.FinalizedFeatures = append(resp.FinalizedFeatures, protocol.ApiVersionsResponseFinalizedFeature{Name: f.Name, MinVersionLevel: level, MaxVersionLevel: level})
+		}
+	}
 }
 
 // softwareNameOK is the rule of KIP-511.

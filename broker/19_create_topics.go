@@ -1,8 +1,11 @@
 package broker
 
 import (
+	"errors"
+
 	"github.com/millrace/millrace/controller"
 	"github.com/millrace/millrace/protocol"
+	"github.com/millrace/millrace/replication"
 )
 
 // CreateTopics, versions 0-7.
@@ -14,7 +17,8 @@ import (
 //   - From version 5 on the answer has the topic's configuration; from 7 on its id.
 //   - Above controller_mutation_rate: THROTTLING_QUOTA_EXCEEDED from version 6 on, before
 //     that only a throttle time (KIP-599).
-//   - The answer comes when the topic can be used: its logs exist.
+//   - The answer comes when the topic can be used: its logs exist. A topic whose logs cannot
+//     be made (no room, a failed directory) is taken back, and the answer says why.
 
 func createTopics(r *request, q *protocol.CreateTopicsRequest) protocol.Message {
 	b := r.b
@@ -40,6 +44,9 @@ func createTopics(r *request, q *protocol.CreateTopicsRequest) protocol.Message 
 	resp.ThrottleTimeMs = quota.told(resp.ThrottleTimeMs)
 	made, zxid := b.controller.CreateTopics(b.ctx, wants, q.ValidateOnly)
 	settled := b.settled(zxid)
+	if zxid != 0 && settled == nil {
+		r.takeBack(made)
+	}
 	for j := range made {
 		out := &resp.Topics[at[j]]
 		err := made[j].Err
@@ -76,6 +83,48 @@ func (r *request) affordableTopics(quota *mutations, resp *protocol.CreateTopics
 		n++
 	}
 	return wants[:n], at[:n]
+}
+
+// takeBack removes the topics that did not get all their logs, and notes why.
+func (r *request) takeBack(made []controller.CreatedTopic) {
+	b := r.b
+	var ids []protocol.UUID
+	var failed []int
+	for i := range made {
+		if made[i].Err != nil {
+			continue
+		}
+		if err := b.logsMissing(made[i].Name, 0, made[i].NumPartitions); err != nil {
+			made[i].Err = err
+			ids, failed = append(ids, made[i].ID), append(failed, i)
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	zxid, err := b.controller.UndoTopics(b.ctx, ids)
+	if err == nil {
+		err = b.settled(zxid)
+	}
+	for _, i := range failed {
+		b.log.Error("a topic's logs could not be made", "topic", made[i].Name, "err", made[i].Err, "taken_back", err == nil)
+		code, message := codeOf(made[i].Err)
+		if err != nil {
+			message += "; the topic exists, and gets its logs when that is possible"
+		}
+		made[i].Err = &codedError{code, message}
+	}
+}
+
+// logsMissing tells why a partition of [from, to) has no log here, nil when all have theirs.
+func (b *Broker) logsMissing(topic string, from, to int32) error {
+	for i := from; i < to; i++ {
+		_, err := b.manager.Get(topic, i)
+		if offline, ok := errors.AsType[*replication.OfflineError](err); ok {
+			return offline.Err // what befell the disk says more than "offline"
+		}
+	}
+	return nil
 }
 
 func (r *request) newTopic(t *protocol.CreateTopicsRequestTopic) (controller.NewTopic, error) {

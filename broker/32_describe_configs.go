@@ -2,17 +2,19 @@ package broker
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/millrace/millrace/broker/config"
+	"github.com/millrace/millrace/internal/loglevel"
 	"github.com/millrace/millrace/protocol"
 )
 
 // DescribeConfigs, versions 1-4.
 //
-//   - Topics (2), brokers (4): rows come from the catalogue, each with its source,
-//     synonyms when asked for, type and documentation from version 3 on.
+//   - Topics (2), brokers (4), groups (32): rows come from the catalogue, each with its
+//     source, synonyms when asked for, type and documentation from version 3 on.
 //   - A broker is named by its id, the defaults of all brokers by the empty name.
+//   - Broker loggers (8): the level of each. Subscriptions to client metrics (16): no rows
+//     where there is none of the name.
 //   - Other resource types: INVALID_REQUEST.
 //   - Sensitive values are null.
 
@@ -35,37 +37,77 @@ func describeConfigs(r *request, q *protocol.DescribeConfigsRequest) protocol.Me
 	return resp
 }
 
-// Resource types of configurations (org.apache.kafka.common.config.ConfigResource.Type).
-const (
-	configOfTopic  = 2
-	configOfBroker = 4
-)
-
 func (r *request) configRows(want *protocol.DescribeConfigsRequestResource) ([]config.Row, error) {
-	b, name := r.b, want.ResourceName
-	switch want.ResourceType {
-	case configOfTopic:
-		if !b.auth.Allowed(r.caller, OpDescribeConfigs, ResourceTopic, name) {
-			return nil, errTopicDenied
-		}
-		img := b.loader.Image()
+	b, name, kind := r.b, want.ResourceName, config.ResourceType(want.ResourceType)
+	if err := r.mayDescribe(kind, name); err != nil {
+		return nil, err
+	}
+	img := b.loader.Image()
+	switch kind {
+	case config.ResourceTopic:
 		if _, ok := img.Topic(name); !ok {
 			return nil, errUnknownTopic
 		}
 		return b.config().DescribeTopic(img.TopicConfig(name)), nil
-	case configOfBroker:
-		if !b.auth.Allowed(r.caller, OpDescribeConfigs, ResourceCluster, clusterName) {
-			return nil, errClusterDenied
-		}
+	case config.ResourceBroker:
 		if name == "" {
 			return b.config().DescribeDefaults(), nil
 		}
-		if id, err := strconv.ParseInt(name, 10, 32); err != nil || int32(id) != b.id {
-			return nil, &codedError{protocol.CodeInvalidRequest, "this is broker " + itoa(b.id) + ", ask broker " + name + " for its own configuration"}
+		if err := r.isThisBroker(name); err != nil {
+			return nil, err
 		}
 		return b.config().DescribeBroker(), nil
+	case config.ResourceLogger:
+		if err := r.isThisBroker(name); err != nil {
+			return nil, err
+		}
+		return r.levelRows(), nil
+	case config.ResourceGroup:
+		if name == "" {
+			return nil, &codedError{protocol.CodeInvalidRequest, "Group name must not be empty"}
+		}
+		return b.config().DescribeGroup(img.GroupConfig(name)), nil
 	}
-	return nil, &codedError{protocol.CodeInvalidRequest, "resource type " + itoa(int32(want.ResourceType)) + " has no configuration here; 2 (topic) and 4 (broker) have"}
+	if name == "" {
+		return nil, &codedError{protocol.CodeInvalidRequest, "Client metrics subscription name must not be empty"}
+	}
+	return b.config().DescribeClientMetrics(img.ClientMetrics(name)), nil
+}
+
+// mayDescribe checks the type of a resource and who asks.
+func (r *request) mayDescribe(kind config.ResourceType, name string) error {
+	allowed := func(kind ResourceType, name string) bool {
+		return r.b.auth.Allowed(r.caller, OpDescribeConfigs, kind, name)
+	}
+	switch kind {
+	case config.ResourceTopic:
+		if !allowed(ResourceTopic, name) {
+			return errTopicDenied
+		}
+	case config.ResourceGroup:
+		if !allowed(ResourceGroup, name) {
+			return errGroupDenied
+		}
+	case config.ResourceBroker, config.ResourceLogger, config.ResourceClientMetrics:
+		if !allowed(ResourceCluster, clusterName) {
+			return errClusterDenied
+		}
+	default:
+		return &codedError{protocol.CodeInvalidRequest, kind.String() + " has no configuration here; 2 (topic), 4 (broker), 8 (broker logger), 16 (client metrics) and 32 (group) have"}
+	}
+	return nil
+}
+
+// levelRows describes the levels of loggers.
+func (r *request) levelRows() []config.Row {
+	var rows []config.Row
+	for _, name := range r.b.levels.Names() {
+		if level, ok := r.b.levels.Level(name); ok {
+			value := loglevel.Name(level)
+			rows = append(rows, config.Row{Name: name, Value: &value, Type: config.String, Source: config.SourceLogger})
+		}
+	}
+	return rows
 }
 
 func configRow(row *config.Row, q *protocol.DescribeConfigsRequest) protocol.DescribeConfigsResponseConfig {

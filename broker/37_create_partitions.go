@@ -9,7 +9,8 @@ import (
 //
 //   - Count is the new total. Not more than now: INVALID_PARTITIONS.
 //   - controller_mutation_rate counts as for CreateTopics, strictly from version 3 on.
-//   - The answer comes when the new partitions can be used.
+//   - The answer comes when the new partitions can be used. Partitions whose logs cannot be
+//     made stay, since a topic never shrinks; the answer then says why they are offline.
 
 func createPartitions(r *request, q *protocol.CreatePartitionsRequest) protocol.Message {
 	b := r.b
@@ -43,6 +44,9 @@ func createPartitions(r *request, q *protocol.CreatePartitionsRequest) protocol.
 			err = settled
 		}
 		out := &resp.Results[at[j]]
+		if err == nil && zxid != 0 {
+			err = r.withoutLogs(out.Name, wants[j].Count)
+		}
 		out.ErrorCode, out.ErrorMessage = r.answer(err, "topic", out.Name)
 	}
 	return resp
@@ -66,4 +70,14 @@ func (r *request) affordablePartitions(quota *mutations, resp *protocol.CreatePa
 		n++
 	}
 	return wants[:n], at[:n]
+}
+
+// withoutLogs tells of new partitions that are there and offline.
+func (r *request) withoutLogs(topic string, count int32) error {
+	err := r.b.logsMissing(topic, 0, count)
+	if err == nil {
+		return nil
+	}
+	code, message := codeOf(err)
+	return &codedError{code, "the partitions were created and are offline until their logs can be made: " + message}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/coordinator/group"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/internal/loglevel"
 	"github.com/millrace/millrace/internal/netx"
 	"github.com/millrace/millrace/metadata"
 	"github.com/millrace/millrace/protocol"
@@ -27,8 +28,8 @@ import (
 // ListenFunc opens a listener: net.ListenConfig.Listen in the real broker.
 type ListenFunc func(ctx context.Context, network, address string) (net.Listener, error)
 
-// Options are what a Broker is made of. Only Authorizer and Quota may be nil: then all is
-// allowed, and the quotas of the metadata are in force.
+// Options are what a Broker is made of. Only Authorizer, Quota and Levels may be nil:
+// then all is allowed, the quotas of the metadata are in force, and the levels are those of Log.
 type Options struct {
 	// Config returns the settings in force; dynamic ones may change it at any time.
 	Config      func() *config.Config
@@ -40,6 +41,7 @@ type Options struct {
 	ProducerIDs *controller.ProducerIDs
 	Clock       clock.Clock
 	Log         *slog.Logger
+	Levels      *loglevel.Levels // of the process's loggers; nil: those of Log
 	Registry    *prometheus.Registry
 	Listen      ListenFunc
 	// Random returns a number in [0, n): fetch session ids.
@@ -62,6 +64,7 @@ type Broker struct {
 	groups      *group.Coordinator
 	clock       clock.Clock
 	log         *slog.Logger
+	levels      *loglevel.Levels
 	auth        Authorizer
 	quota       Quota
 	limits      *quota.Manager // behind quota, and of connections
@@ -90,8 +93,11 @@ type Broker struct {
 func Start(ctx context.Context, o Options) (*Broker, error) {
 	b := &Broker{
 		config: o.Config, id: o.BrokerID, store: o.Store, manager: o.Manager, loader: o.Loader, controller: o.Controller, producerIDs: o.ProducerIDs, groups: o.Groups,
-		clock: o.Clock, log: o.Log, auth: o.Authorizer, quota: o.Quota,
+		clock: o.Clock, log: o.Log, levels: o.Levels, auth: o.Authorizer, quota: o.Quota,
 		endpoints: newEndpoints(), open: make(map[*session]struct{}), perIP: make(map[string]int), delayed: make(map[net.Conn]clock.Timer),
+	}
+	if b.levels == nil {
+		b.levels = loglevel.Of(o.Log)
 	}
 	if b.auth == nil {
 		b.auth = AllowAll{}

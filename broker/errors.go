@@ -113,6 +113,9 @@ func codeOf(err error) (code protocol.ErrorCode, message string) {
 	if e, ok := errors.AsType[*codedError](err); ok {
 		return e.code, e.message
 	}
+	if code, ok := alterError(err); ok {
+		return code, err.Error()
+	}
 	if e, ok := errors.AsType[*engine.RecordTooLargeError](err); ok {
 		if e.Segment {
 			return protocol.CodeRecordListTooLarge, err.Error()

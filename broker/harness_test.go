@@ -24,6 +24,7 @@ import (
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/internal/testkit"
+	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/vfs/osfs"
 	"github.com/millrace/millrace/metadata"
 	"github.com/millrace/millrace/replication"
@@ -41,12 +42,16 @@ type node struct {
 	registry *prometheus.Registry
 	addr     string
 	log      *logBook
+	loader   *metadata.Loader
+	settings *Settings
 	stop     func()
 }
 
 // nodeOptions change how a node is made.
 type nodeOptions struct {
 	settings []string
+	fs       vfs.FS // nil: the machine's
+	dirs     []string
 	auth     Authorizer
 	quota    Quota
 	clock    clock.Clock // the broker's; the layers below have the real one
@@ -63,7 +68,13 @@ func startNodeWith(t testing.TB, o nodeOptions) *node {
 		o.clock = clock.Real{}
 	}
 	dir := t.TempDir()
-	settings := append([]string{"broker.id=1", "log.dirs=" + dir, "listeners=PLAINTEXT://127.0.0.1:0", "admin.listener="}, o.settings...)
+	if o.fs == nil {
+		o.fs = osfs.FS{}
+	}
+	if o.dirs == nil {
+		o.dirs = []string{dir}
+	}
+	settings := append([]string{"broker.id=1", "log.dirs=" + strings.Join(o.dirs, ","), "listeners=PLAINTEXT://127.0.0.1:0", "admin.listener="}, o.settings...)
 	cfg, _, err := config.Load(config.Input{FS: osfs.FS{}, Overrides: settings})
 	if err != nil {
 		t.Fatal(err)
@@ -83,8 +94,10 @@ func startNodeWith(t testing.TB, o nodeOptions) *node {
 	id, err := controller.Prepare(ctx, tree, crand.Reader, "")
 	must(err)
 	loader := metadata.NewLoader(tree, log)
+	n.loader, n.settings = loader, NewSettings(cfg, 1, log)
+	loader.Add(n.settings)
 	n.store, err = engine.OpenStore(ctx, engine.StoreOptions{
-		FS: osfs.FS{}, Clock: clock.Real{}, Log: log, Dirs: []string{dir}, BrokerID: 1, ClusterID: id,
+		FS: o.fs, Clock: clock.Real{}, Log: log, Dirs: o.dirs, BrokerID: 1, ClusterID: id,
 		DefaultConfig: cfg.Topic(nil).Log, Random: rand.Int64N,
 	})
 	must(err)
@@ -93,7 +106,8 @@ func startNodeWith(t testing.TB, o nodeOptions) *node {
 	must(err)
 	must(loader.Wait(ctx, zxid))
 	c, err := controller.Start(ctx, controller.Options{
-		Store: tree, Loader: loader, Clock: clock.Real{}, Log: log, Random: crand.Reader, BrokerID: 1, ValidateConfig: cfg.ValidateTopic,
+		Store: tree, Loader: loader, Clock: clock.Real{}, Log: log, Random: crand.Reader, BrokerID: 1,
+		ValidateConfig: func(s map[string]string) error { return n.settings.Config().ValidateTopic(s) },
 		Defaults: func() controller.Defaults {
 			return controller.Defaults{NumPartitions: cfg.Broker.NumPartitions, ReplicationFactor: 1, DeleteTopics: cfg.Broker.DeleteTopics}
 		},
@@ -102,17 +116,22 @@ func startNodeWith(t testing.TB, o nodeOptions) *node {
 	n.manager = replication.NewManager(replication.Options{
 		Store: n.store, BrokerID: 1, Clock: clock.Real{}, Log: log,
 		TopicConfig: func(settings map[string]string) replication.TopicConfig {
-			return replication.TopicConfig{Log: cfg.Topic(settings).Log, MinInSyncReplicas: 1}
+			t := n.settings.Config().Topic(settings)
+			return replication.TopicConfig{Log: t.Log, MinInSyncReplicas: t.MinInSyncReplicas}
 		},
 	})
 	loader.Add(n.manager)
+	n.settings.Follow(func(_, now *config.Config) {
+		n.store.SetProducerExpirationMs(now.Broker.ProducerExpirationMs)
+		n.manager.Reconfigure()
+	})
 	n.groups = group.New(group.Options{
-		Manager: n.manager, BrokerID: 1, Clock: o.clock, Log: log, Random: crand.Reader, Config: GroupConfig(func() *config.Config { return cfg }),
+		Manager: n.manager, BrokerID: 1, Clock: o.clock, Log: log, Random: crand.Reader, Config: GroupConfig(n.settings.Config),
 	})
 	loader.Add(n.groups)
 	var lc net.ListenConfig
 	n.broker, err = Start(ctx, Options{
-		Config: func() *config.Config { return cfg }, BrokerID: 1, Store: n.store, Manager: n.manager, Loader: loader, Controller: c,
+		Config: n.settings.Config, BrokerID: 1, Store: n.store, Manager: n.manager, Loader: loader, Controller: c,
 		ProducerIDs: controller.NewProducerIDs(tree, 1), Groups: n.groups, Clock: o.clock, Log: log, Registry: n.registry,
 		Listen: lc.Listen, Random: rand.Int64N, Authorizer: o.auth, Quota: o.quota,
 	})

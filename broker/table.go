@@ -72,11 +72,22 @@ func newEndpoints() *endpoints {
 		slow(plain(protocol.KeyInitProducerId, initProducerID)),
 		plain(protocol.KeyOffsetForLeaderEpoch, offsetForLeaderEpoch),
 		plain(protocol.KeyDescribeConfigs, describeConfigs),
+		slow(plain(protocol.KeyAlterConfigs, alterConfigs)),
 		slow(plain(protocol.KeyDescribeLogDirs, describeLogDirs)),
 		slow(plain(protocol.KeyCreatePartitions, createPartitions)),
+		slow(plain(protocol.KeyElectLeaders, electLeaders)),
+		slow(plain(protocol.KeyIncrementalAlterConfigs, incrementalAlterConfigs)),
+		slow(plain(protocol.KeyAlterPartitionReassignments, alterPartitionReassignments)),
+		plain(protocol.KeyListPartitionReassignments, listPartitionReassignments),
 		plain(protocol.KeyDescribeClientQuotas, describeClientQuotas),
 		slow(plain(protocol.KeyAlterClientQuotas, alterClientQuotas)),
+		plain(protocol.KeyDescribeQuorum, describeQuorum),
+		slow(plain(protocol.KeyUpdateFeatures, updateFeatures)),
 		plain(protocol.KeyDescribeCluster, describeCluster),
+		plain(protocol.KeyDescribeProducers, describeProducers),
+		plain(protocol.KeyUnregisterBroker, unregisterBroker),
+		plain(protocol.KeyListConfigResources, listConfigResources),
+		plain(protocol.KeyDescribeTopicPartitions, describeTopicPartitions),
 	} {
 		api, _ := protocol.Lookup(row.key)
 		row.name = api.Name

@@ -23,6 +23,26 @@ type DeletedTopic struct {
 // DeleteTopics removes topics, all that pass by one transaction. Their logs are removed by
 // replication.
 func (c *Controller) DeleteTopics(ctx context.Context, refs []TopicRef) (answers []DeletedTopic, zxid int64) {
+	return c.deleteTopics(ctx, refs, c.o.Defaults().DeleteTopics)
+}
+
+// UndoTopics removes topics that were created a moment ago and could not get their logs,
+// whatever delete.topic.enable says.
+func (c *Controller) UndoTopics(ctx context.Context, ids []metadata.TopicID) (zxid int64, err error) {
+	refs := make([]TopicRef, len(ids))
+	for i := range ids {
+		refs[i].ID = ids[i]
+	}
+	answers, zxid := c.deleteTopics(ctx, refs, true)
+	for _, a := range answers {
+		if kind, _ := KindOf(a.Err); a.Err != nil && kind != UnknownTopicID { // somebody else did
+			err = errors.Join(err, a.Err)
+		}
+	}
+	return zxid, err
+}
+
+func (c *Controller) deleteTopics(ctx context.Context, refs []TopicRef, enabled bool) (answers []DeletedTopic, zxid int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	image := c.o.Loader.Image()
@@ -35,7 +55,7 @@ func (c *Controller) DeleteTopics(ctx context.Context, refs []TopicRef) (answers
 	}
 	for i, ref := range refs {
 		answers[i] = DeletedTopic{Name: ref.Name, ID: ref.ID}
-		t, err := c.deletable(image, ref, asked[ref])
+		t, err := deletable(image, ref, asked[ref], enabled)
 		if err != nil {
 			answers[i].Err = err
 			continue
@@ -65,7 +85,7 @@ func (c *Controller) DeleteTopics(ctx context.Context, refs []TopicRef) (answers
 }
 
 // deletable finds a topic that a request names so many times.
-func (c *Controller) deletable(image *metadata.Image, ref TopicRef, times int) (*metadata.Topic, error) {
+func deletable(image *metadata.Image, ref TopicRef, times int, enabled bool) (*metadata.Topic, error) {
 	byID := ref.ID != (metadata.TopicID{})
 	switch {
 	case byID && ref.Name != "":
@@ -74,7 +94,7 @@ func (c *Controller) deletable(image *metadata.Image, ref TopicRef, times int) (
 		return nil, refuse(InvalidRequest, "Neither topic name nor id were specified.")
 	case times > 1:
 		return nil, refuse(InvalidRequest, "Duplicate topic name or id.")
-	case !c.o.Defaults().DeleteTopics:
+	case !enabled:
 		return nil, refuse(TopicDeletionDisabled, "Topic deletion is disabled.")
 	}
 	if byID {

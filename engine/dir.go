@@ -52,7 +52,7 @@ func (s *Store) newDir(path string) *logDir {
 	d.host = &host{
 		fs: s.o.FS, clock: s.o.Clock, log: s.o.Log, dir: path, mode: s.o.Mode, codecs: s.codecs,
 		jitter:               func(most int64) int64 { return s.o.Random(most + 1) },
-		producerExpirationMs: s.o.ProducerExpirationMs,
+		producerExpirationMs: &s.producerExpirationMs,
 		tick:                 &s.tick,
 		fail:                 d.fail,
 		budget:               s.budget,

@@ -95,7 +95,7 @@ type host struct {
 	// claim record.DefaultMaxDecompressedBytes.
 	codecs chan struct{}
 
-	producerExpirationMs int64
+	producerExpirationMs *atomic.Int64
 
 	tick   *atomic.Int64 // moves with each look for idle logs
 	budget *budget
@@ -126,11 +126,16 @@ func (l *Log) Dir() string { return *l.dir.Load() }
 // Config is the configuration in force.
 func (l *Log) Config() Config { return *l.cfg.Load() }
 
-// SetConfig changes the configuration from the next append on.
+// SetConfig changes the configuration from the next append on. A shorter flush.ms holds for
+// what was appended before, too.
 func (l *Log) SetConfig(c Config) {
-	l.cfg.Store(&c)
-	if l.chain != nil {
-		l.chain.SetConfig(c.segmentConfig())
+	old := l.cfg.Swap(&c)
+	if l.chain == nil {
+		return
+	}
+	l.chain.SetConfig(c.segmentConfig())
+	if c.FlushMs < old.FlushMs && l.Failure() == nil && l.SyncedOffset() < l.LogEndOffset() {
+		l.queue.Within(flushDelay(c.FlushMs))
 	}
 }
 
@@ -241,12 +246,13 @@ func (l *Log) goIdle(tick int64) error {
 
 // expireProducers forgets producers that wrote nothing for long.
 func (l *Log) expireProducers() {
-	if l.host.producerExpirationMs <= 0 {
+	after := l.host.producerExpirationMs.Load()
+	if after <= 0 {
 		return
 	}
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
-	l.producers.Expire(clock.UnixMs(l.host.clock), l.host.producerExpirationMs)
+	l.producers.Expire(clock.UnixMs(l.host.clock), after)
 }
 
 // LatestEpoch is the newest leader epoch that wrote to the log.

@@ -91,6 +91,9 @@ type Store struct {
 	dirs   []*logDir
 	tick   atomic.Int64
 	budget *budget
+
+	producerExpirationMs atomic.Int64 // StoreOptions.ProducerExpirationMs, or what was set since
+
 	codecs chan struct{} // see host.codecs
 
 	mu       sync.RWMutex
@@ -114,6 +117,7 @@ func OpenStore(ctx context.Context, o StoreOptions) (*Store, error) {
 		o: o, codecs: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		logs: make(map[TopicPartition]*Log), creating: make(map[TopicPartition]*logDir),
 	}
+	s.producerExpirationMs.Store(o.ProducerExpirationMs)
 	s.budget = newBudget(s, o.FileLimit, o.MappingLimit)
 	if err := s.openDirs(ctx); err != nil {
 		s.Kill()
@@ -408,6 +412,9 @@ func (l *Log) adoptTopicID(id [16]byte) error {
 	l.topicID.Store(&id)
 	return nil
 }
+
+// SetProducerExpirationMs changes producer.id.expiration.ms from the next look on.
+func (s *Store) SetProducerExpirationMs(ms int64) { s.producerExpirationMs.Store(ms) }
 
 // every runs f each intervalMs until the store stops.
 func (s *Store) every(intervalMs int64, f func()) {

@@ -326,7 +326,12 @@ func (s *schema) check(settings map[string]string, changed map[string]bool) erro
 }
 
 func (s *schema) unknown(name string) error {
-	return s.fail("Unknown %s config name: %s: %s", s.noun, name, unknown(suggest(name, s.names())))
+	names := s.names()
+	reason := unknown(suggest(name, names))
+	if len(names) < 5 {
+		reason = "there is no such key; there are " + strings.Join(names, ", ")
+	}
+	return s.fail("Unknown %s config name: %s: %s", s.noun, name, reason)
 }
 
 func shown(k *Key, value string) string {

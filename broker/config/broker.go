@@ -44,6 +44,7 @@ type Broker struct {
 	QueuedMaxRequestBytes     int64 // -1: not set
 	FetchMaxBytes             int32
 	FetchSessionSlots         int
+	PartitionsPerAnswer       int32 // max.request.partition.size.limit
 
 	QuotaWindowNum, ControllerQuotaWindowNum         int
 	QuotaWindowSeconds, ControllerQuotaWindowSeconds int64
@@ -102,7 +103,7 @@ func (c *Config) typed() Broker {
 		MaxConnectionsPerIP: c.int("max.connections.per.ip"), MaxConnectionsPerIPExcept: parseOverrides(c.text("max.connections.per.ip.overrides")),
 		ConnectionsMaxIdleMs:  c.int64("connections.max.idle.ms"),
 		QueuedMaxRequestBytes: c.int64("queued.max.request.bytes"), FetchMaxBytes: c.int32("fetch.max.bytes"),
-		FetchSessionSlots: c.int("max.incremental.fetch.session.cache.slots"), MaxConnectionCreationRate: c.int("max.connection.creation.rate"),
+		FetchSessionSlots: c.int("max.incremental.fetch.session.cache.slots"), PartitionsPerAnswer: c.int32("max.request.partition.size.limit"), MaxConnectionCreationRate: c.int("max.connection.creation.rate"),
 
 		QuotaWindowNum: c.int("quota.window.num"), QuotaWindowSeconds: c.int64("quota.window.size.seconds"),
 		ControllerQuotaWindowNum: c.int("controller.quota.window.num"), ControllerQuotaWindowSeconds: c.int64("controller.quota.window.size.seconds"),

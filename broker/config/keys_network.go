@@ -19,7 +19,7 @@ func networkKeys() []Key {
 		{Name: "queued.max.request.bytes", Type: Long, Default: "-1", Unit: "bytes", Doc: "Memory for requests that are read and not yet answered. -1: 256 MiB."},
 		{Name: "fetch.max.bytes", Type: Int, Default: "57671680", Unit: "bytes", Rule: atLeast(1024), Doc: "Most that one fetch is answered with; a first batch that is larger is sent all the same."},
 		{Name: "max.incremental.fetch.session.cache.slots", Type: Int, Default: "1000", Rule: atLeast(0), Doc: "Incremental fetch sessions that are kept."},
-		{Name: "max.request.partition.size.limit", Type: Int, Default: "2000", Rule: atLeast(1), NoEffect: "its API is not served", Doc: "Most partitions in one DescribeTopicPartitions answer."},
+		{Name: "max.request.partition.size.limit", Type: Int, Default: "2000", Rule: atLeast(1), Doc: "Most partitions in one DescribeTopicPartitions answer."},
 		{Name: "num.network.threads", Type: Int, Default: "3", Rule: atLeast(1), Dynamic: ClusterWide, NoEffect: noPool, Doc: "Threads that read requests."},
 		{Name: "num.io.threads", Type: Int, Default: "8", Rule: atLeast(1), Dynamic: ClusterWide, NoEffect: noPool, Doc: "Threads that handle requests."},
 		{Name: "background.threads", Type: Int, Default: "10", Rule: atLeast(1), Dynamic: ClusterWide, NoEffect: noPool, Doc: "Threads for work in the background."},

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/millrace/millrace/broker"
 	"github.com/millrace/millrace/controller"
 	"github.com/millrace/millrace/engine/checkpoint"
 	"github.com/millrace/millrace/metadata"
@@ -47,8 +48,10 @@ func (s *server) identify(ctx context.Context) error {
 		}
 		s.id = id
 	}
-	s.loader = metadata.NewLoader(s.tree, s.log)
-	s.loader.Add(metadata.PublisherFunc(s.applySettings))
+	s.loader = metadata.NewLoader(s.tree, s.levels.Logger("metadata"))
+	s.settings = broker.NewSettings(s.static, s.id, s.log)
+	s.settings.Follow(s.settingsChanged)
+	s.loader.Add(s.settings)
 	return nil
 }
 

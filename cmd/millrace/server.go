@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/broker/config"
+	"github.com/millrace/millrace/internal/loglevel"
 	"github.com/millrace/millrace/internal/vfs/osfs"
 	"github.com/millrace/millrace/tools/cli"
 )
@@ -258,12 +259,13 @@ func (o *serverOptions) logger(out io.Writer) (*slog.Logger, func(), error) {
 			out, done = io.MultiWriter(out, file), func() { file.Close() }
 		}
 	}
-	opts := &slog.HandlerOptions{Level: level}
+	// The levels stand above the handler: administrators change them while the broker runs.
+	opts := &slog.HandlerOptions{Level: loglevel.Everything}
 	switch o.logFormat {
 	case "text":
-		return slog.New(slog.NewTextHandler(out, opts)), done, nil
+		return loglevel.New(slog.NewTextHandler(out, opts), level).Logger("server"), done, nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(out, opts)), done, nil
+		return loglevel.New(slog.NewJSONHandler(out, opts), level).Logger("server"), done, nil
 	}
 	done()
 	return nil, nil, cli.Usagef("--log-format %s: must be text or json", o.logFormat)

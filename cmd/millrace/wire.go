@@ -23,6 +23,7 @@ import (
 	"github.com/millrace/millrace/coordinator/group"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/internal/loglevel"
 	"github.com/millrace/millrace/internal/metrics"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/vfs/osfs"
@@ -41,8 +42,9 @@ type server struct {
 	clock clock.Clock
 	log   *slog.Logger
 
-	static     *config.Config                // as started
-	config     atomic.Pointer[config.Config] // with dynamic settings
+	levels     *loglevel.Levels
+	static     *config.Config // as started
+	settings   *broker.Settings
 	id         int32
 	tree       *metadata.FileStore
 	loader     *metadata.Loader
@@ -67,10 +69,10 @@ type server struct {
 // startServer makes a broker and returns when it serves. After an error nothing is left.
 func startServer(ctx context.Context, cfg *config.Config, log *slog.Logger) (running, error) {
 	s := &server{
-		clock: clock.Real{}, log: log, static: cfg, registry: prometheus.NewRegistry(),
+		clock: clock.Real{}, levels: loglevel.Of(log), static: cfg, registry: prometheus.NewRegistry(),
 		failed: make(chan error, 1), ended: make(chan struct{}), listened: make(map[string]net.Listener),
 	}
-	s.config.Store(cfg)
+	s.log = s.levels.Logger("server")
 	gc := collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/cpu/classes/gc/total:cpu-seconds$`)}
 	s.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(gc)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	timed, err := metrics.NewFS(osfs.FS{}, s.clock, s.registry)
@@ -128,22 +130,20 @@ func (s *server) openTree(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// applySettings is a Publisher: dynamic settings of the broker take effect.
-func (s *server) applySettings(_, img *metadata.Image) {
-	next, warnings := s.static.WithDynamic(img.BrokerConfig(s.id), img.DefaultBrokerConfig())
-	for _, w := range warnings {
-		s.log.Warn(w.String())
+// settingsChanged lets dynamic settings of the broker take effect; who reads the
+// configuration for each request needs nothing.
+func (s *server) settingsChanged(_, now *config.Config) {
+	if store := s.loaded.Load(); store != nil {
+		store.SetProducerExpirationMs(now.Broker.ProducerExpirationMs)
 	}
-	if s.config.Swap(next) != next {
-		if m := s.following.Load(); m != nil {
-			m.Reconfigure()
-		}
+	if m := s.following.Load(); m != nil {
+		m.Reconfigure()
 	}
 }
 
 // topicConfig is the configuration of a topic's logs in an image.
 func (s *server) topicConfig(img *metadata.Image, topic string) config.Topic {
-	return s.config.Load().Topic(img.TopicConfig(topic))
+	return s.settings.Config().Topic(img.TopicConfig(topic))
 }
 
 // logConfig is what a log is loaded with. Of a topic that the tree does not know, nothing is
@@ -160,7 +160,7 @@ func (s *server) logConfig(topic string) engine.Config {
 func (s *server) openStore(ctx context.Context) error {
 	c := &s.static.Broker
 	store, err := engine.OpenStore(ctx, engine.StoreOptions{
-		FS: s.fs, Clock: s.clock, Log: s.log, Dirs: c.LogDirs,
+		FS: s.fs, Clock: s.clock, Log: s.levels.Logger("engine"), Dirs: c.LogDirs,
 		BrokerID: s.id, ClusterID: s.loader.Image().ClusterID(),
 		DefaultConfig:    s.static.Topic(nil).Log,
 		ConfigFor:        s.logConfig,
@@ -216,10 +216,10 @@ func (s *server) fail(err error) { s.failOnce.Do(func() { s.failed <- err }) }
 // starts to follow the metadata.
 func (s *server) elect(ctx context.Context) error {
 	c, err := controller.Start(ctx, controller.Options{
-		Store: s.tree, Loader: s.loader, Clock: s.clock, Log: s.log, Random: rand.Reader, BrokerID: s.id,
-		ValidateConfig: func(settings map[string]string) error { return s.config.Load().ValidateTopic(settings) },
+		Store: s.tree, Loader: s.loader, Clock: s.clock, Log: s.levels.Logger("controller"), Random: rand.Reader, BrokerID: s.id,
+		ValidateConfig: func(settings map[string]string) error { return s.settings.Config().ValidateTopic(settings) },
 		Defaults: func() controller.Defaults {
-			b := &s.config.Load().Broker
+			b := &s.settings.Config().Broker
 			return controller.Defaults{NumPartitions: b.NumPartitions, ReplicationFactor: b.ReplicationFactor, DeleteTopics: b.DeleteTopics}
 		},
 	})
@@ -265,9 +265,9 @@ func (s *server) passProducerIDs(ctx context.Context) error {
 // serve lets the partitions follow the metadata, and then clients in.
 func (s *server) serve(ctx context.Context) error {
 	s.manager = replication.NewManager(replication.Options{
-		Store: s.store, BrokerID: s.id, Clock: s.clock, Log: s.log,
+		Store: s.store, BrokerID: s.id, Clock: s.clock, Log: s.levels.Logger("replication"),
 		TopicConfig: func(settings map[string]string) replication.TopicConfig {
-			t := s.config.Load().Topic(settings)
+			t := s.settings.Config().Topic(settings)
 			return replication.TopicConfig{Log: t.Log, MinInSyncReplicas: t.MinInSyncReplicas}
 		},
 	})
@@ -277,13 +277,13 @@ func (s *server) serve(ctx context.Context) error {
 	}
 	s.following.Store(s.manager)
 	s.groups = group.New(group.Options{
-		Manager: s.manager, BrokerID: s.id, Clock: s.clock, Log: s.log, Random: rand.Reader, Config: broker.GroupConfig(s.config.Load),
+		Manager: s.manager, BrokerID: s.id, Clock: s.clock, Log: s.levels.Logger("group"), Random: rand.Reader, Config: broker.GroupConfig(s.settings.Config),
 	})
 	s.loader.Add(s.groups)
 	b, err := broker.Start(ctx, broker.Options{
-		Config: s.config.Load, BrokerID: s.id, Store: s.store, Manager: s.manager, Loader: s.loader,
+		Config: s.settings.Config, BrokerID: s.id, Store: s.store, Manager: s.manager, Loader: s.loader,
 		Controller: s.controller, ProducerIDs: controller.NewProducerIDs(s.tree, s.id), Groups: s.groups,
-		Clock: s.clock, Log: s.log, Registry: s.registry, Random: mathrand.Int64N, Listen: s.handOver,
+		Clock: s.clock, Log: s.levels.Logger("broker"), Levels: s.levels, Registry: s.registry, Random: mathrand.Int64N, Listen: s.handOver,
 	})
 	if err != nil {
 		return err
