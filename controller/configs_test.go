@@ -12,8 +12,8 @@ import (
 	"github.com/millrace/millrace/metadata"
 )
 
-// set is a change to exactly these settings, key=value.
-func set(kind ConfigKind, name string, settings ...string) ConfigChange {
+// settingsOf is a change to exactly these settings, key=value.
+func settingsOf(kind ConfigKind, name string, settings ...string) ConfigChange {
 	return ConfigChange{Kind: kind, Name: name, Apply: func(map[string]string) (map[string]string, error) {
 		next := map[string]string{}
 		for _, s := range settings {
@@ -38,9 +38,9 @@ func TestAlterConfigs(t *testing.T) {
 		return string(data)
 	}
 	errs, zxid := c.AlterConfigs(t.Context(), []ConfigChange{
-		set(TopicConfigs, "t", "a=2", "b=3"), set(TopicConfigs, "none", "a=2"), set(BrokerConfigs, "", "x=1"), set(BrokerConfigs, "1", "x=2"),
-		set(GroupConfigs, "g/1", "y=1"), set(ClientMetricsConfigs, "..", "z=1"), set(GroupConfigs, "bad", "bad=1"),
-		set(GroupConfigs, "twice", "y=1"), set(GroupConfigs, "twice", "y=2"),
+		settingsOf(TopicConfigs, "t", "a=2", "b=3"), settingsOf(TopicConfigs, "none", "a=2"), settingsOf(BrokerConfigs, "", "x=1"), settingsOf(BrokerConfigs, "1", "x=2"),
+		settingsOf(GroupConfigs, "g/1", "y=1"), settingsOf(ClientMetricsConfigs, "..", "z=1"), settingsOf(GroupConfigs, "bad", "bad=1"),
+		settingsOf(GroupConfigs, "twice", "y=1"), settingsOf(GroupConfigs, "twice", "y=2"),
 	}, false)
 	var kinds []Kind
 	for _, err := range errs {
@@ -75,12 +75,12 @@ func TestAlterConfigs(t *testing.T) {
 		if dry {
 			settings = []string{"a=9"}
 		}
-		if errs, zxid := c.AlterConfigs(t.Context(), []ConfigChange{set(TopicConfigs, "t", settings...)}, dry); errs[0] != nil || zxid != 0 {
+		if errs, zxid := c.AlterConfigs(t.Context(), []ConfigChange{settingsOf(TopicConfigs, "t", settings...)}, dry); errs[0] != nil || zxid != 0 {
 			t.Errorf("dry %v: %v %d", dry, errs, zxid)
 		}
 	}
 	// A group without settings has no node; a broker keeps its own.
-	c.AlterConfigs(t.Context(), []ConfigChange{set(GroupConfigs, "g/1"), set(BrokerConfigs, "1")}, false)
+	c.AlterConfigs(t.Context(), []ConfigChange{settingsOf(GroupConfigs, "g/1"), settingsOf(BrokerConfigs, "1")}, false)
 	if got := read("/config/groups/g%2F1"); !strings.Contains(got, "does not exist") {
 		t.Errorf("the node of a group without settings holds %s", got)
 	}
@@ -89,7 +89,7 @@ func TestAlterConfigs(t *testing.T) {
 	}
 	// Notes of changes do not pile up.
 	for i := range keptChanges + 20 {
-		c.AlterConfigs(t.Context(), []ConfigChange{set(TopicConfigs, "t", "a="+strconv.Itoa(i))}, false)
+		c.AlterConfigs(t.Context(), []ConfigChange{settingsOf(TopicConfigs, "t", "a="+strconv.Itoa(i))}, false)
 	}
 	if names, _, err := c.store.Children(t.Context(), metadata.ConfigChangesPath); err != nil || len(names) > keptChanges+1 {
 		t.Errorf("%d notes of changes, %v", len(names), err)
