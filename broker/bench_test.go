@@ -45,7 +45,7 @@ func frameOf(req kmsg.Request) []byte {
 // BenchmarkProduceHandler is one Produce request with one batch, from request bytes to
 // response bytes, into a log on the disk.
 func BenchmarkProduceHandler(b *testing.B) {
-	for _, size := range []int{200, 16 << 10, 256 << 10} {
+	for _, size := range []int{200, 1 << 10, 16 << 10, 256 << 10} {
 		b.Run(vfsSize(size), func(b *testing.B) {
 			n := quiet(b, "log.segment.bytes=268435456", "log.retention.bytes=536870912")
 			id := n.create("topic", 1)

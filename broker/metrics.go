@@ -5,18 +5,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/protocol"
 )
 
 // metrics are the broker's figures, under stable names that begin with millrace_. What
-// the hot paths count are plain atomics and pre-resolved histograms; the rest is read
-// from its owner when somebody scrapes.
+// the hot paths count are plain atomics; the rest is read from its owner when somebody scrapes.
 type metrics struct {
 	b   *Broker
 	api [maxKey + 1]apiMetrics
 
 	accepted, rejected, abnormal prometheus.Counter
-	latency                      *prometheus.HistogramVec
 	errors                       *prometheus.CounterVec
 	autoCreated                  prometheus.Counter
 
@@ -24,8 +23,8 @@ type metrics struct {
 }
 
 type apiMetrics struct {
-	requests, aborted atomic.Int64
-	latency           prometheus.Observer
+	aborted atomic.Int64
+	latency latencies
 }
 
 const namespace = "millrace"
@@ -40,24 +39,15 @@ func newMetrics(b *Broker) *metrics {
 		rejected:    counter("connections_rejected_total", "Connections that were refused by max.connections, max.connections.per.ip or their address's connection_creation_rate."),
 		abnormal:    counter("connections_aborted_total", "Connections that the broker closed because of what came from them."),
 		autoCreated: counter("topics_auto_created_total", "Topics that a Metadata request created."),
-		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "request_seconds", Help: "Time from a request's last byte to its reply in the queue, by API.",
-			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
-		}, []string{"api"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "errors_total", Help: "Error codes that were answered, by API and code.",
 		}, []string{"api", "code"}),
-	}
-	for a := range b.endpoints.served() {
-		m.api[a.Key].latency = m.latency.WithLabelValues(a.Name)
 	}
 	return m
 }
 
 func (m *metrics) answered(r *request) {
-	a := &m.api[r.h.Key]
-	a.requests.Add(1)
-	a.latency.Observe(r.b.clock.Now().Sub(r.received).Seconds())
+	m.api[r.h.Key].latency.observe(clock.Since(r.b.clock, r.received))
 }
 
 // failed counts a request that cost its connection.
@@ -79,7 +69,7 @@ func (m *metrics) fetched(bytes int) { m.fetchedBytes.Add(int64(bytes)) }
 
 // Descriptors of what is read at scrape time.
 type descriptors struct {
-	requests, aborted                                *prometheus.Desc
+	requests, latency, aborted                       *prometheus.Desc
 	connections, parked                              *prometheus.Desc
 	bytesIn, bytesOut, writes                        *prometheus.Desc
 	sendfileBytes, sendfileCalls, panics             *prometheus.Desc
@@ -97,6 +87,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 var figures = descriptors{
 	requests:         desc("requests_total", "Requests that were answered, by API.", "api"),
+	latency:          desc("request_seconds", "Time from the read that a request's last byte came with to its reply in the queue, by API.", "api"),
 	aborted:          desc("requests_aborted_total", "Requests that cost their connection, by API.", "api"),
 	connections:      desc("connections", "Open connections."),
 	parked:           desc("requests_parked", "Requests that wait for acks, for records or for a sync."),
@@ -136,12 +127,12 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
-	for _, c := range []prometheus.Collector{m.accepted, m.rejected, m.abnormal, m.autoCreated, m.latency, m.errors} {
+	for _, c := range []prometheus.Collector{m.accepted, m.rejected, m.abnormal, m.autoCreated, m.errors} {
 		c.Collect(ch)
 	}
 	s := scrape{ch}
 	for a := range m.b.endpoints.served() {
-		s.count(figures.requests, m.api[a.Key].requests.Load(), a.Name)
+		s.latencies(&m.api[a.Key].latency, a.Name)
 		s.count(figures.aborted, m.api[a.Key].aborted.Load(), a.Name)
 	}
 	s.network(m.b)

@@ -98,7 +98,7 @@ func (s *session) Serve(frame []byte) {
 		c := s.caller
 		s.caller = &Caller{Principal: c.Principal, Listener: c.Listener, SecurityProtocol: c.SecurityProtocol, ClientID: h.ClientID, Address: c.Address}
 	}
-	s.req = request{s: s, b: s.b, h: h, body: body, caller: s.caller, received: s.b.clock.Now()}
+	s.req = request{s: s, b: s.b, h: h, body: body, caller: s.caller, received: s.c.ReceivedAt()}
 	if e.slow {
 		s.c.Flush() // the handler may take long: what is ready does not wait for it
 	}
@@ -121,7 +121,7 @@ func (s *session) unsupported(h protocol.RequestHeader, err *protocol.Unsupporte
 		s.c.Abort(err)
 		return
 	}
-	r := request{s: s, b: s.b, h: h, caller: s.caller, received: s.b.clock.Now()}
+	r := request{s: s, b: s.b, h: h, caller: s.caller, received: s.c.ReceivedAt()}
 	r.h.Version = 0
 	r.open()
 	r.respondIn(protocol.UnsupportedApiVersions(), 0)

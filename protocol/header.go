@@ -33,12 +33,12 @@ type HeaderParser struct {
 // Parse is ParseRequestHeader.
 func (p *HeaderParser) Parse(b []byte) (h RequestHeader, body []byte, err error) {
 	r := reader{b: b, api: "RequestHeader"}
-	h.Key = r.int16("Key")
-	h.Version = r.int16("Version")
-	h.CorrelationID = r.int32("CorrelationID")
+	fixed := r.take(8, "Key, Version, CorrelationID")
 	if r.err != nil {
 		return h, nil, r.err
 	}
+	h.Key, h.Version = int16(binary.BigEndian.Uint16(fixed)), int16(binary.BigEndian.Uint16(fixed[2:]))
+	h.CorrelationID = int32(binary.BigEndian.Uint32(fixed[4:]))
 	r.version = 1
 	clientID := r.take(max(r.counted(2, 1, true, "ClientID"), 0), "ClientID")
 	if r.err != nil {

@@ -38,6 +38,7 @@ type Message interface {
 type Names struct {
 	names map[string]string
 	bytes int
+	last  string // many requests in a row name the same
 }
 
 const (
@@ -47,14 +48,18 @@ const (
 
 // Intern implements Interner.
 func (n *Names) Intern(name []byte) string {
+	if n.last == string(name) {
+		return n.last
+	}
 	if s, ok := n.names[string(name)]; ok {
+		n.last = s
 		return s
 	}
 	if n.names == nil || len(n.names) >= maxNames || n.bytes+len(name) > maxNameBytes {
 		n.names, n.bytes = make(map[string]string), 0
 	}
 	s := string(name)
-	n.names[s] = s
+	n.names[s], n.last = s, s
 	n.bytes += len(s)
 	return s
 }

@@ -5,7 +5,7 @@
 // # The active segment
 //
 // Space is taken before it is written (fallocate), in steps that grow from 64 KiB to
-// 16 MiB; nothing before the first append. Watermarks, all positions in the file:
+// 64 MiB; nothing before the first append. Watermarks, all positions in the file:
 //
 //	allocated >= position == published >= synced
 //	allocated >= populated >= the end of any store through the mapping

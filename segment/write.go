@@ -8,7 +8,7 @@ import (
 const (
 	// firstStepBytes to maxStepBytes: how much space is taken at once.
 	firstStepBytes = 64 << 10
-	maxStepBytes   = 16 << 20
+	maxStepBytes   = 64 << 20
 	// mappedBelowBytes: smaller appends are copied into the mapping, others go by WriteAt.
 	mappedBelowBytes = 8 << 10
 	// populateBytes is how far ahead the mapping is faulted in for writing.

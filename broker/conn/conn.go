@@ -131,6 +131,10 @@ func New(nc net.Conn, opts *Options) *Conn {
 	return c
 }
 
+// ReceivedAt is when the bytes came that the last complete frame ends with; the zero time
+// before anything was read. Only Session.Serve may ask.
+func (c *Conn) ReceivedAt() time.Time { return c.in.receivedAt }
+
 // LocalAddr and RemoteAddr are the ends of the connection.
 func (c *Conn) LocalAddr() net.Addr  { return c.nc.LocalAddr() }
 func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }

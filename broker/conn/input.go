@@ -3,6 +3,7 @@ package conn
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 )
 
 // prefixBytes is what must be there of a frame before its size is believed: the size
@@ -25,6 +26,8 @@ type input struct {
 	need int
 	// usual is the size of the last frame: the next one is probably as large.
 	usual int
+	// receivedAt is the time of the last read.
+	receivedAt time.Time
 }
 
 const (
@@ -122,7 +125,8 @@ func (in *input) fill() error {
 	}
 	in.w += n
 	in.c.opts.Stats.BytesIn.Add(int64(n))
-	now := in.c.opts.Clock.Now().UnixNano()
+	in.receivedAt = in.c.opts.Clock.Now()
+	now := in.receivedAt.UnixNano()
 	in.c.lastActive.Store(now)
 	in.c.partialSince.CompareAndSwap(0, now)
 	return nil

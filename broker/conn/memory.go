@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 // Sizes of request buffers. They are powers of two between these bounds; larger ones are
@@ -97,8 +98,8 @@ func (m *Memory) make(size int) []byte {
 	if size > maxPooledBytes {
 		return make([]byte, size)
 	}
-	if p, ok := m.pools[classOf(size)].Get().(*[]byte); ok {
-		return *p
+	if p, ok := m.pools[classOf(size)].Get().(*byte); ok {
+		return unsafe.Slice(p, size)
 	}
 	return make([]byte, size)
 }
@@ -142,8 +143,8 @@ func (m *Memory) take(c *Conn, size int) []byte {
 func (m *Memory) give(buf []byte) {
 	size := cap(buf)
 	if size <= maxPooledBytes {
-		buf = buf[:size]
-		m.pools[classOf(size)].Put(&buf)
+		// The array's address alone: a slice would have to be put on the heap each time.
+		m.pools[classOf(size)].Put(unsafe.SliceData(buf))
 	}
 	m.used.Add(-int64(size))
 	if m.waiting.Load() > 0 {

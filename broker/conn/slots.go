@@ -115,6 +115,7 @@ func (s Slot) complete(r *Reply, ask bool) (completed, ready bool) {
 	if e.parked != nil {
 		e.parked = nil
 		c.opts.Stats.Parked.Add(-1)
+		c.lastActive.Store(c.opts.Clock.Now().UnixNano()) // the reply comes long after the request did
 	}
 	e.reply = r
 	c.queuedBytes += r.heldBytes()

@@ -54,7 +54,6 @@ func (c *Conn) Flush() {
 // sentLocked ends a round: replies and slots of it are free.
 func (c *Conn) sentLocked() {
 	c.batch = c.batch[:0]
-	c.lastActive.Store(c.opts.Clock.Now().UnixNano())
 	c.changed.Broadcast()
 }
 

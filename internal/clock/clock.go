@@ -22,6 +22,15 @@ type Timer interface {
 // UnixMs is a clock's time in milliseconds since 1970, Kafka's timestamp.
 func UnixMs(c Clock) int64 { return c.Now().UnixMilli() }
 
+// Since is the time that passed on c since t, which Now returned. It costs half of a Now where
+// only the monotonic clock has to be read.
+func Since(c Clock, t time.Time) time.Duration {
+	if _, ok := c.(Real); ok {
+		return time.Since(t)
+	}
+	return c.Now().Sub(t)
+}
+
 // Real is the machine's clock. Its readings carry the monotonic clock, so that a
 // difference of two readings is immune to steps.
 type Real struct{}
