@@ -51,10 +51,11 @@ type Log struct {
 	epochs        epoch.Cache
 	epochsDamaged bool // the checkpoint was unreadable at open
 
-	failed  atomic.Pointer[error] // why every call is refused
-	touched atomic.Int64          // the host's tick at the last append or read
-	turn    atomic.Int64          // the budget's turn at the last append or read
-	open    atomic.Int64          // descriptors that the chain holds
+	failed       atomic.Pointer[error] // why every call is refused
+	sealedBefore int64                 // the active segment's base at the last look of syncSealed
+	touched      atomic.Int64          // the host's tick at the last append or read
+	turn         atomic.Int64          // the budget's turn at the last append or read
+	open         atomic.Int64          // descriptors that the chain holds
 
 	releasing atomic.Bool // the budget is closing the log: opening waits for nobody
 

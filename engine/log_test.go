@@ -278,6 +278,43 @@ func TestFlushMs(t *testing.T) {
 	testkit.WaitFor(t, 10*time.Second, "the sync", func() bool { return l.SyncedOffset() == 1 && l.RecoveryPoint() == 1 })
 }
 
+// TestSealedSegmentsAreSyncedLater: the second look after a roll syncs what was sealed before
+// the first, and not what was appended since.
+func TestSealedSegmentsAreSyncedLater(t *testing.T) {
+	e := newEnv(t)
+	e.opts.Inline = false
+	l := mustCreate(t, e.open(t), "topic", e.opts.DefaultConfig)
+	mustAppend(t, l, batch(t, 1, "a", "b"))
+	mustAppend(t, l, batch(t, 1, "c"))
+	if err := l.chain.Roll(); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, l, batch(t, 1, "d"))
+	e.clock.Advance(sealedSyncMs * time.Millisecond)
+	if got := l.SyncedOffset(); got != 0 {
+		t.Errorf("synced below %d at the first look", got)
+	}
+	e.clock.Advance(sealedSyncMs * time.Millisecond)
+	testkit.WaitFor(t, 10*time.Second, "the sync", func() bool { return l.RecoveryPoint() > 0 })
+	if got := l.SyncedOffset(); got != 3 || l.RecoveryPoint() != 3 {
+		t.Errorf("synced below %d, recovery point %d; want 3", got, l.RecoveryPoint())
+	}
+}
+
+// TestSmallSegmentsDoNotPileUp: many rolls do not wait for the next look.
+func TestSmallSegmentsDoNotPileUp(t *testing.T) {
+	e := newEnv(t)
+	e.opts.Inline = false
+	l := mustCreate(t, e.open(t), "topic", e.opts.DefaultConfig)
+	for range maxSnapshotsDue {
+		mustAppend(t, l, batch(t, 1, "x"))
+		if err := l.chain.Roll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testkit.WaitFor(t, 10*time.Second, "the sync", func() bool { return l.RecoveryPoint() == maxSnapshotsDue })
+}
+
 func TestRetention(t *testing.T) {
 	const hour = 3_600_000
 	now := testStart.UnixMilli()

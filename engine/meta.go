@@ -26,9 +26,19 @@ func (t *syncTarget) SyncedOffset() int64 { return (*Log)(t).SyncedOffset() }
 // would otherwise derive from them, and then the recovery point may follow.
 func (t *syncTarget) SyncLog() (int64, error) {
 	l := (*Log)(t)
+	return l.sync(l.chain.Sync)
+}
+
+// SyncSealed implements flush.Target.
+func (t *syncTarget) SyncSealed(below int64) (int64, error) {
+	l := (*Log)(t)
+	return l.sync(func() (int64, error) { return l.chain.SyncSealed(below) })
+}
+
+func (l *Log) sync(records func() (int64, error)) (int64, error) {
 	l.metaMu.Lock()
 	defer l.metaMu.Unlock()
-	upTo, err := l.chain.Sync()
+	upTo, err := records()
 	if err != nil {
 		return upTo, l.syncError(err)
 	}
@@ -103,14 +113,35 @@ func (l *Log) onRoll(base int64) {
 		return
 	}
 	l.producers.SetEndOffset(max(base, l.producers.EndOffset()))
-	l.takeSnapshotLocked()
-	if l.queue != nil && l.host.background != nil {
-		l.queue.Request() // as Kafka does: what is sealed is flushed soon
+	if due := l.takeSnapshotLocked(); due >= maxSnapshotsDue && l.queue != nil && l.host.background != nil {
+		l.queue.RequestSealed(base)
 	}
 }
 
-// takeSnapshotLocked encodes the state for savePending to write; appendMu is held.
-func (l *Log) takeSnapshotLocked() {
+const (
+	// sealedSyncMs: a segment is synced this long after it was sealed, or up to twice as long. By
+	// then the kernel has written most of it by itself (vm.dirty_expire_centisecs is 30 s), and
+	// a sync right at the roll would make a gigabyte of it at once, beside the appends.
+	sealedSyncMs = 30_000
+	// maxSnapshotsDue bounds what waits in memory for that sync when segments are small.
+	maxSnapshotsDue = 16
+)
+
+// syncSealed asks for a sync of what was sealed before the last look. Only the store's task
+// calls it.
+func (l *Log) syncSealed() {
+	if l.Failure() != nil || l.chain == nil || l.host.background == nil {
+		return
+	}
+	if l.sealedBefore > l.SyncedOffset() {
+		l.queue.RequestSealed(l.sealedBefore)
+	}
+	l.sealedBefore = l.chain.ActiveBase()
+}
+
+// takeSnapshotLocked encodes the state for savePending to write, and returns how many states
+// wait for that; appendMu is held.
+func (l *Log) takeSnapshotLocked() (due int) {
 	at := l.producers.EndOffset()
 	l.snapMu.Lock()
 	defer l.snapMu.Unlock()
@@ -124,6 +155,7 @@ func (l *Log) takeSnapshotLocked() {
 	if at > newest {
 		l.pending = append(l.pending, snapshotDue{offset: at, data: l.producers.AppendSnapshot(nil)})
 	}
+	return len(l.pending)
 }
 
 func (l *Log) savePending() error {

@@ -80,6 +80,11 @@ func (s *Store) startTasks() {
 		}
 	})
 	s.every(s.o.IdleAfterMs/2, s.goIdle)
+	s.every(sealedSyncMs, func() {
+		for l := range s.Logs() {
+			l.syncSealed()
+		}
+	})
 }
 
 // eachDir writes a checkpoint of each directory. A full disk is warned of: the checkpoint

@@ -420,3 +420,34 @@ func TestClosedLogOpensNothing(t *testing.T) {
 		t.Errorf("%d files and mappings left, %d before", after, before)
 	}
 }
+
+// TestSyncSealed: a power cut afterwards takes what was in the active segment, and nothing of
+// the segments before.
+func TestSyncSealed(t *testing.T) {
+	c := memChain(t, smallConfig(), nil)
+	for i := range int64(6) {
+		must(t, appendAt(t, c, i, 1000+i, 10))
+		if i == 1 || i == 3 {
+			must(t, c.Roll())
+		}
+	}
+	if got := bases(c); got != "0 2 4" {
+		t.Fatalf("segments at %s", got)
+	}
+	for _, step := range []struct{ below, want int64 }{{1, 0}, {3, 2}, {4, 4}, {100, 4}} {
+		upTo, err := c.SyncSealed(step.below)
+		if err != nil || upTo != step.want || c.SyncedOffset() != step.want {
+			t.Errorf("sealed below %d: synced below %d (%d), %v; want %d", step.below, upTo, c.SyncedOffset(), err, step.want)
+		}
+	}
+	disk := c.o.FS.(*memfs.FS)
+	must(t, disk.SyncDir("/"))
+	o := c.o
+	o.FS = disk.CrashClone(testkit.Rand(t), 0)
+	again, _, err := Open(o, smallConfig(), Recovery{})
+	must(t, err)
+	defer again.Kill()
+	if got := again.NextOffset(); got != 4 {
+		t.Errorf("the log ends at %d after the power cut, want 4", got)
+	}
+}

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"errors"
+	"math"
 	"os"
 
 	"github.com/millrace/millrace/internal/seededbug"
@@ -15,7 +16,15 @@ import (
 func (c *Chain) Sync() (upTo int64, err error) {
 	c.syncMu.Lock()
 	defer c.syncMu.Unlock()
-	return c.syncLocked()
+	return c.syncLocked(math.MaxInt64)
+}
+
+// SyncSealed is Sync for the sealed segments that end at or below an offset: the active one
+// is left alone, and what it holds costs nothing.
+func (c *Chain) SyncSealed(below int64) (upTo int64, err error) {
+	c.syncMu.Lock()
+	defer c.syncMu.Unlock()
+	return c.syncLocked(below)
 }
 
 // dirty is one segment's part of a Sync.
@@ -27,16 +36,23 @@ type dirty struct {
 	newName  bool
 }
 
-// syncLocked is Sync; syncMu is held.
-func (c *Chain) syncLocked() (int64, error) {
+// syncLocked syncs the segments that end at or below an offset, all of them when it is the
+// largest; syncMu is held.
+func (c *Chain) syncLocked(below int64) (int64, error) {
 	c.mu.Lock()
 	if c.failed != nil {
 		err := c.failed
 		c.mu.Unlock()
 		return c.synced.Load(), err
 	}
-	upTo := c.NextOffset()
-	work, err := c.collectDirty()
+	list, upTo := c.segments(), c.NextOffset()
+	count := len(list)
+	if below != math.MaxInt64 {
+		for count = 0; count < len(list)-1 && list[count+1].base <= below; count++ {
+		}
+		upTo = list[count].base
+	}
+	work, err := c.collectDirty(list, count)
 	c.mu.Unlock()
 	if err == nil {
 		err = c.syncAll(work)
@@ -59,11 +75,11 @@ func (c *Chain) syncLocked() (int64, error) {
 	return upTo, nil
 }
 
-// collectDirty pins the segments that hold unsynced bytes or names. mu is held.
-func (c *Chain) collectDirty() ([]dirty, error) {
+// collectDirty pins those of the first count segments of the list that hold unsynced bytes or
+// names. mu is held.
+func (c *Chain) collectDirty(list []*segment, count int) ([]dirty, error) {
 	var work []dirty
-	list := c.segments()
-	for i, s := range list {
+	for i, s := range list[:count] {
 		_, position := s.end()
 		sealed := i < len(list)-1
 		if s.synced == position && s.nameSynced && (s.sealSynced || !sealed) {

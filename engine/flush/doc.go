@@ -32,6 +32,8 @@ type Target interface {
 	// below which all is. A *LogError concerns this log only, after a *LaterError it is
 	// tried again soon, and any other concerns the directory.
 	SyncLog() (upTo int64, err error)
+	// SyncSealed is SyncLog for the segments that were complete before an offset.
+	SyncSealed(below int64) (upTo int64, err error)
 	// SyncedOffset is the offset below which all is durable.
 	SyncedOffset() int64
 }

@@ -116,14 +116,22 @@ func (s *Syncer) serve(l *Log) {
 		l.failAll(err)
 		return
 	}
-	if !l.wantsSync() {
+	sealed := l.sealed.Swap(0)
+	all := l.wantsSync()
+	if !all && sealed == 0 {
 		l.wakeBelow(l.target.SyncedOffset())
 		return
 	}
 	if seededbug.On(seededbug.AckBeforeSync) {
 		l.wakeAll()
 	}
-	upTo, err := l.target.SyncLog()
+	var upTo int64
+	var err error
+	if all {
+		upTo, err = l.target.SyncLog()
+	} else {
+		upTo, err = l.target.SyncSealed(sealed)
+	}
 	s.syncs.Add(1)
 	if later, ok := errors.AsType[*LaterError](err); ok {
 		s.retry(l, later.Err)
@@ -276,6 +284,8 @@ type Log struct {
 	retrying  bool        // a deadline is there for a sync that could not begin; by syncer.mu
 	armed     atomic.Bool // has a deadline
 	requested atomic.Bool // a sync is wanted whether or not somebody waits
+	// sealed is the offset below which segments are complete and to be synced; 0: none are.
+	sealed atomic.Int64
 
 	mu      sync.Mutex
 	waiters []waiting // by offset
@@ -321,6 +331,13 @@ func (l *Log) enqueue() {
 // Request asks for a sync that nobody waits for.
 func (l *Log) Request() {
 	l.requested.Store(true)
+	l.syncer.enqueue(l)
+}
+
+// RequestSealed asks for a sync, that nobody waits for, of the segments that were complete
+// before an offset.
+func (l *Log) RequestSealed(below int64) {
+	l.sealed.Store(below)
 	l.syncer.enqueue(l)
 }
 

@@ -39,6 +39,13 @@ func (d *disk) SyncLog() (int64, error) {
 	return upTo, nil
 }
 
+// SyncSealed implements Target: it syncs what is asked for and no more.
+func (d *disk) SyncSealed(below int64) (int64, error) {
+	d.syncs.Add(1)
+	d.synced.Store(max(d.synced.Load(), below))
+	return below, nil
+}
+
 type result chan error
 
 func (r result) Synced(err error) { r <- err }
@@ -219,4 +226,22 @@ func TestEveryWaiterIsToldOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestSealedSegmentsAreSyncedApart: a sync of what is sealed tells those that it covers, and
+// leaves the rest to a sync of its own.
+func TestSealedSegmentsAreSyncedApart(t *testing.T) {
+	d := &disk{}
+	l := newSyncer(t, Options{}).NewLog(d)
+	d.end.Store(9)
+	l.RequestSealed(4)
+	testkit.WaitFor(t, 10*time.Second, "the sync of sealed segments", func() bool { return d.synced.Load() > 0 })
+	if got := d.synced.Load(); got != 4 {
+		t.Errorf("synced below %d, want 4", got)
+	}
+	done := make(result, 1)
+	l.WhenSynced(9, done)
+	if err := <-done; err != nil || d.synced.Load() != 9 {
+		t.Errorf("synced below %d, %v; want 9", d.synced.Load(), err)
+	}
 }
