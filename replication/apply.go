@@ -217,6 +217,7 @@ func (m *Manager) discard(old, next *table) {
 	m.table.Store(without)
 	for _, p := range gone {
 		p.remove(ErrUnknownTopicOrPartition)
+		m.gone.add(p.Traffic.Totals())
 		if err := m.o.Store.Delete(p.log.TopicPartition()); err != nil {
 			m.o.Log.Error("log of a deleted partition could not be removed", "partition", p.log.TopicPartition().String(), "err", err)
 		}

@@ -34,6 +34,7 @@ type Manager struct {
 	o     Options
 	wheel *wheel
 	table atomic.Pointer[table]
+	gone  Traffic // of partitions that are here no more
 
 	mu       sync.Mutex
 	changed  sync.Cond // with mu: the worker has something to do

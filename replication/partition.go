@@ -17,6 +17,9 @@ type Partition struct {
 	log     *engine.Log
 	wheel   *wheel
 
+	// Traffic is counted by the handlers.
+	Traffic Traffic
+
 	lead sync.RWMutex // see the package comment
 	role atomic.Pointer[role]
 
