@@ -99,7 +99,7 @@ func (op *produceOp) start() {
 		op.waiting.Add(1)
 		result, pending := p.Produce(batch, op.in.Acks, -1, engine.Client, op, i, op.in.TimeoutMs)
 		if pending {
-			op.r.b.metrics.produced(len(batch), int(batch.Count()))
+			p.Traffic.Produced(len(batch), int(batch.Count()))
 			continue
 		}
 		op.waiting.Add(-1)
@@ -110,7 +110,7 @@ func (op *produceOp) start() {
 		}
 		success(out, result)
 		if !result.Duplicate {
-			op.r.b.metrics.produced(len(batch), int(batch.Count()))
+			p.Traffic.Produced(len(batch), int(batch.Count()))
 		}
 	}
 }

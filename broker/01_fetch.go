@@ -37,6 +37,7 @@ type fetchOp struct {
 	refs        []*fetchPart // the session's, in the same order; empty without one
 	denied      []bool
 	data        []protocol.FetchPartitionData
+	parts       []*replication.Partition // of data, nil where there is none
 	writer      protocol.FetchResponseWriter
 	onSent      func(bool) // free, made once
 	bytes       int
@@ -123,6 +124,7 @@ func (op *fetchOp) list() {
 // read fills op.data from the partitions, in order, and tells whether that is an answer.
 func (op *fetchOp) read() (enough bool) {
 	op.data = op.data[:0]
+	op.parts = grown(op.parts, len(op.wants))
 	op.bytes = 0
 	left, nothingYet, urgent := op.maxBytes, true, false
 	for i := range op.wants {
@@ -149,6 +151,7 @@ func (op *fetchOp) readOne(i int, w *fetchPart, d *protocol.FetchPartitionData, 
 		return 0, errTopicDenied
 	}
 	p, err := op.partition(w)
+	op.parts[i] = p
 	if err != nil {
 		return 0, err
 	}
@@ -203,8 +206,11 @@ func (op *fetchOp) reply(code protocol.ErrorCode) *conn.Reply {
 	}
 	if head.ThrottleTimeMs = op.charge(); head.ThrottleTimeMs > 0 {
 		op.empty()
-	} else if op.session != nil {
-		op.tell()
+	} else {
+		op.count()
+		if op.session != nil {
+			op.tell()
+		}
 	}
 	if op.session != nil {
 		head.SessionID = op.session.id
@@ -224,7 +230,6 @@ func (op *fetchOp) reply(code protocol.ErrorCode) *conn.Reply {
 	out.SetFramed(sections, total)
 	out.Then(op.onSent)
 	op.r.b.metrics.answered(&op.r)
-	op.r.b.metrics.fetched(op.bytes)
 	return out
 }
 
@@ -235,6 +240,18 @@ func (op *fetchOp) charge() (throttleMs int32) {
 		cost.Bytes, cost.Exempt = 0, true // replication has quotas of its own
 	}
 	return op.r.throttle(op.r.b.quota.Charge(op.r.caller, cost))
+}
+
+// count notes what consumers are sent.
+func (op *fetchOp) count() {
+	if op.replicaID >= 0 || op.bytes == 0 {
+		return
+	}
+	for i := range op.data {
+		if n := op.data[i].Records.LenBytes; n > 0 {
+			op.parts[i].Traffic.Fetched(n)
+		}
+	}
 }
 
 // empty makes the answer one without partitions: the client is to ask again for the same
@@ -295,5 +312,6 @@ func (op *fetchOp) free() {
 	op.r, op.session, op.incremental, op.bytes = request{}, nil, false, 0
 	clear(op.data[:cap(op.data)])
 	clear(op.refs)
+	clear(op.parts)
 	b.fetchOps.Put(op)
 }

@@ -19,7 +19,7 @@ type metrics struct {
 	errors                       *prometheus.CounterVec
 	autoCreated                  prometheus.Counter
 
-	producedBatches, producedBytes, producedRecords, fetchedBytes atomic.Int64
+	lags lags
 }
 
 type apiMetrics struct {
@@ -58,14 +58,6 @@ func (m *metrics) refused(key int16, code protocol.ErrorCode) {
 	a, _ := protocol.Lookup(key)
 	m.errors.WithLabelValues(a.Name, code.Name()).Inc()
 }
-
-func (m *metrics) produced(bytes, records int) {
-	m.producedBatches.Add(1)
-	m.producedBytes.Add(int64(bytes))
-	m.producedRecords.Add(int64(records))
-}
-
-func (m *metrics) fetched(bytes int) { m.fetchedBytes.Add(int64(bytes)) }
 
 // Descriptors of what is read at scrape time.
 type descriptors struct {
@@ -136,14 +128,12 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		s.count(figures.aborted, m.api[a.Key].aborted.Load(), a.Name)
 	}
 	s.network(m.b)
-	s.count(figures.produceBatches, m.producedBatches.Load())
-	s.count(figures.produceBytes, m.producedBytes.Load())
-	s.count(figures.records, m.producedRecords.Load())
-	s.count(figures.fetched, m.fetchedBytes.Load())
+	s.traffic(m.b)
 	sessions, evicted := m.b.sessions.stats()
 	s.gauge(figures.sessions, int64(sessions))
 	s.count(figures.sessionEvictions, evicted)
 	s.quotas(m.b.limits)
+	s.groups(m.b, &m.lags)
 	s.storage(m.b)
 }
 
@@ -195,11 +185,15 @@ func (s scrape) storage(b *Broker) {
 	}
 	for l := range b.store.Logs() {
 		tp := l.TopicPartition()
-		index := itoa(tp.Partition)
-		s.gauge(figures.logSize, l.SizeBytes(), tp.Topic, index)
-		s.gauge(figures.logStart, l.LogStartOffset(), tp.Topic, index)
-		s.gauge(figures.logEnd, l.LogEndOffset(), tp.Topic, index)
-		s.gauge(figures.logHW, l.HighWatermark(), tp.Topic, index)
-		s.gauge(figures.recoveryPoints, l.SyncedOffset(), tp.Topic, index)
+		labels := newLabels("topic", tp.Topic, "partition", itoa(tp.Partition))
+		for _, f := range [...]struct {
+			d *prometheus.Desc
+			v int64
+		}{
+			{figures.logSize, l.SizeBytes()}, {figures.logStart, l.LogStartOffset()}, {figures.logEnd, l.LogEndOffset()},
+			{figures.logHW, l.HighWatermark()}, {figures.recoveryPoints, l.SyncedOffset()},
+		} {
+			s.labelled(f.d, prometheus.GaugeValue, float64(f.v), labels)
+		}
 	}
 }
