@@ -22,11 +22,13 @@ import (
 	"github.com/millrace/millrace/bench/e2e"
 	"github.com/millrace/millrace/bench/perf"
 	"github.com/millrace/millrace/tools/cli"
+	"github.com/millrace/millrace/tools/cluster"
 	"github.com/millrace/millrace/tools/configs"
 	"github.com/millrace/millrace/tools/console"
 	"github.com/millrace/millrace/tools/dumplog"
 	"github.com/millrace/millrace/tools/groups"
 	"github.com/millrace/millrace/tools/offsets"
+	"github.com/millrace/millrace/tools/partitions"
 	"github.com/millrace/millrace/tools/topics"
 )
 
@@ -80,6 +82,13 @@ func toolbox() []tool {
 		{"client-metrics", "kafka-client-metrics", configs.ClientMetrics},
 		{"consumer-groups", "kafka-consumer-groups", groups.Command},
 		{"groups", "kafka-groups", groups.Listing},
+		{"delete-records", "kafka-delete-records", partitions.DeleteRecords},
+		{"leader-election", "kafka-leader-election", partitions.LeaderElection},
+		{"log-dirs", "kafka-log-dirs", partitions.LogDirs},
+		{"cluster", "kafka-cluster", cluster.Command},
+		{"broker-api-versions", "kafka-broker-api-versions", cluster.ApiVersions},
+		{"features", "kafka-features", cluster.Features},
+		{"metadata-quorum", "kafka-metadata-quorum", cluster.Quorum},
 		{"get-offsets", "kafka-get-offsets", offsets.Command},
 		{"dump-log", "kafka-dump-log", dumplog.Command},
 		{"server-stop", "kafka-server-stop", stopCommand},
@@ -140,7 +149,6 @@ func prepare(root *cobra.Command, args []string) []string {
 	if err != nil || len(args) > 0 && strings.HasPrefix(args[0], "__complete") {
 		return args
 	}
-	depth := len(args) - len(rest)
 	target.InitDefaultHelpFlag()
 	run := target.RunE
 	if run != nil && target.Flags().Lookup("version") != nil {
@@ -157,7 +165,7 @@ func prepare(root *cobra.Command, args []string) []string {
 			return run(cmd, positional)
 		}
 	}
-	return append(append([]string{}, args[:depth]...), cli.Normalize(target.Flags(), rest)...)
+	return cli.NormalizeFor(root, args)
 }
 
 // noArguments marks commands that mean something without any argument.

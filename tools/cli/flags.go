@@ -53,6 +53,21 @@ func Normalize(flags *pflag.FlagSet, args []string) []string {
 	return out
 }
 
+// NormalizeFor is Normalize for the command of root that args run; its name comes first then,
+// wherever it stood.
+func NormalizeFor(root *cobra.Command, args []string) []string {
+	target, rest, err := root.Find(args)
+	if err != nil || len(args) > 0 && strings.HasPrefix(args[0], "__complete") {
+		return args
+	}
+	path := []string{} // never nil: cobra would take the process's own arguments
+	for c := target; c != root && c != nil; c = c.Parent() {
+		path = append([]string{c.Name()}, path...)
+	}
+	target.InitDefaultHelpFlag() // which joins the flags of the commands above
+	return append(path, Normalize(target.Flags(), rest)...)
+}
+
 // OptionalValue lets flag name stand alone, with missing as its value then.
 func OptionalValue(flags *pflag.FlagSet, name, missing string) {
 	f := flags.Lookup(name)

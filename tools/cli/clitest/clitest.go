@@ -26,9 +26,9 @@ func Run(ctx context.Context, cmd *cobra.Command, input string, words ...string)
 	cmd.SetIn(strings.NewReader(input))
 	cmd.SetOut(&out)
 	cmd.SetErr(&errs)
-	cmd.SetArgs(cli.Normalize(cmd.Flags(), words))
-	err := cmd.ExecuteContext(ctx)
-	code := cli.Report(cmd, err)
+	cmd.SetArgs(cli.NormalizeFor(cmd, words))
+	ran, err := cmd.ExecuteContextC(ctx)
+	code := cli.Report(ran, err)
 	return Result{Out: out.String(), Err: errs.String(), Code: code}
 }
 
