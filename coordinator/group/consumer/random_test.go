@@ -22,6 +22,9 @@ type client struct {
 	lost         bool       // the last answer: it has to repeat all it knows
 	topics       []string
 	regex        string
+
+	// A client of the classic protocol; joined is false when it has to join (again).
+	classic, joined bool
 }
 
 // request is the client's next heartbeat. full repeats all it knows.
@@ -65,7 +68,7 @@ func (c *client) settle() {
 	}
 }
 
-func (c *client) restart() { c.epoch, c.owned, c.told = 0, nil, nil }
+func (c *client) restart() { c.epoch, c.owned, c.told, c.joined = 0, nil, nil, false }
 
 // Random members come, go, fall silent, lose answers and come back, topics change, the
 // coordinator restarts: no partition is ever used by two members that the group knows, what
@@ -140,6 +143,9 @@ func (s *schedule) come(static, regex bool, topic int) {
 	if static {
 		c.instance = fmt.Sprintf("i%d", s.next)
 	}
+	if s.next%3 == 0 {
+		c.classic, regex = true, false
+	}
 	if regex {
 		c.topics, c.regex = nil, "t[0-3]"
 	}
@@ -151,6 +157,12 @@ func (s *schedule) come(static, regex bool, topic int) {
 func (s *schedule) go1(i int) {
 	c := s.clients[i]
 	if c.silent || c.epoch <= 0 {
+		return
+	}
+	if c.classic {
+		change, _ := s.g.LeaveClassic(&s.env, []ClassicLeave{{c.id, c.instance}})
+		s.apply(change)
+		s.clients = slices.Delete(s.clients, i, i+1)
 		return
 	}
 	q := c.request(false)
@@ -174,6 +186,10 @@ func (s *schedule) beatOf(c *client, full, lost bool) {
 	if c.silent {
 		return
 	}
+	if c.classic {
+		s.classicBeat(c, lost)
+		return
+	}
 	resp, err := s.beat(c.request(full))
 	c.lost = lost
 	switch code := codeOf(err); {
@@ -185,6 +201,53 @@ func (s *schedule) beatOf(c *client, full, lost bool) {
 	default:
 		s.t.Fatalf("seed %d: %v", s.seed, err)
 	}
+}
+
+// classicBeat is what a client of the classic protocol with the cooperative assignor does
+// next: it joins and fetches its assignment, or sends a heartbeat.
+func (s *schedule) classicBeat(c *client, lost bool) {
+	var err error
+	if c.joined {
+		var change Change
+		change, err = s.g.HeartbeatClassic(&s.env, c.id, c.instance, c.epoch)
+		s.apply(change)
+	} else {
+		err = s.classicJoin(c, lost)
+	}
+	switch code := codeOf(err); code {
+	case protocol.CodeNone:
+	case protocol.CodeRebalanceInProgress:
+		c.joined = false
+	case protocol.CodeUnknownMemberID, protocol.CodeIllegalGeneration:
+		c.restart()
+	default:
+		s.t.Fatalf("seed %d: %v", s.seed, err)
+	}
+}
+
+func (s *schedule) classicJoin(c *client, lost bool) error {
+	q := s.classicRequest(c.id, c.topics, c.owned)
+	q.InstanceID = c.instance
+	if c.epoch == 0 {
+		q.MemberID, q.NewID = "", c.id
+	}
+	change, joined, err := s.g.JoinClassic(&s.env, q)
+	if err != nil {
+		return err
+	}
+	s.apply(change)
+	if lost {
+		return nil // it joins again
+	}
+	c.epoch = joined.Generation
+	s.checkOwners()
+	change, assignment, err := s.g.SyncClassic(&s.env, c.id, c.instance, c.epoch, "consumer", joined.Protocol)
+	s.apply(change)
+	if err != nil {
+		return err
+	}
+	c.joined, c.owned = true, s.assignment(assignment)
+	return nil
 }
 
 func codeOf(err error) protocol.ErrorCode {
@@ -206,6 +269,9 @@ func (s *schedule) checkOwners() {
 			continue // it stopped, or will when it hears that it was removed
 		}
 		for id, parts := range c.owned {
+			if _, exists := s.c.ByID(id); !exists && c.classic {
+				continue // such a client tells by name what it owns, and this topic is gone
+			}
 			for _, p := range parts {
 				key := partition{id, p}
 				if other := users[key]; other != "" {
