@@ -3,11 +3,14 @@ package broker
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/millrace/millrace/broker/config"
 	"github.com/millrace/millrace/controller"
 	"github.com/millrace/millrace/coordinator/group"
+	"github.com/millrace/millrace/coordinator/group/assignor"
 	"github.com/millrace/millrace/coordinator/group/classic"
+	"github.com/millrace/millrace/coordinator/group/consumer"
 	"github.com/millrace/millrace/metadata"
 	"github.com/millrace/millrace/protocol"
 	"github.com/millrace/millrace/record/compress"
@@ -30,11 +33,34 @@ func GroupConfig(current func() *config.Config) func() *group.Config {
 			Classic:         classic.Config{MinSessionMs: g.MinSessionMs, MaxSessionMs: g.MaxSessionMs, InitialDelayMs: g.InitialDelayMs, MaxSize: g.MaxSize},
 			CommitTimeoutMs: g.CommitTimeoutMs, MetadataMaxBytes: g.MetadataMaxBytes,
 			RetentionMs: g.RetentionMinutes * 60_000, CheckMs: g.RetentionCheckMs, Codec: compress.Codec(g.TopicCodec),
+			Consumer: consumerConfig(&g.Consumer),
 		}}
 		last.Store(m)
 		return &m.to
 	}
 }
+
+// consumerConfig is the settings of groups of the new protocol.
+func consumerConfig(g *config.ConsumerGroups) consumer.Config {
+	c := consumer.Config{
+		SessionTimeout: millis(g.SessionMs), HeartbeatInterval: millis(g.HeartbeatMs), MaxSize: g.MaxSize,
+		RegexRefreshInterval: millis(g.RegexRefreshEveryMs),
+	}
+	for _, name := range g.Assignors {
+		c.Assignors = append(c.Assignors, assignor.ByName(name))
+	}
+	switch g.Migration {
+	case "upgrade":
+		c.Migration = consumer.MigrationUpgrade
+	case "downgrade":
+		c.Migration = consumer.MigrationDowngrade
+	case "bidirectional":
+		c.Migration = consumer.MigrationBidirectional
+	}
+	return c
+}
+
+func millis(n int32) time.Duration { return time.Duration(n) * time.Millisecond }
 
 // groupAllowed asks the Authorizer about a group.
 func (r *request) groupAllowed(op Operation, name string) bool {

@@ -88,6 +88,8 @@ func newEndpoints() *endpoints {
 		plain(protocol.KeyUnregisterBroker, unregisterBroker),
 		plain(protocol.KeyListConfigResources, listConfigResources),
 		plain(protocol.KeyDescribeTopicPartitions, describeTopicPartitions),
+		parking(protocol.KeyConsumerGroupHeartbeat, consumerGroupHeartbeat),
+		plain(protocol.KeyConsumerGroupDescribe, consumerGroupDescribe),
 	} {
 		api, _ := protocol.Lookup(row.key)
 		row.name = api.Name

@@ -79,6 +79,7 @@ func (l *loader) broker() Broker {
 	if g := &b.Groups; g.MaxSessionMs < g.MinSessionMs {
 		l.problemAt("group.max.session.timeout.ms", "at least group.min.session.timeout.ms", fmt.Sprintf("group.min.session.timeout.ms is %d", g.MinSessionMs))
 	}
+	l.consumerProblems(&b.Groups.Consumer)
 	return b
 }
 

@@ -34,7 +34,7 @@ func NewCatalogue() *Catalogue {
 			{"Log compaction", cleanerKeys()},
 			{"Connections and requests", networkKeys()},
 			{"The cluster", clusterKeys()},
-			{"Consumer groups", coordinatorKeys()},
+			{"Consumer groups", append(coordinatorKeys(), consumerKeys()...)},
 			{"Transactions and security", groupKeys()},
 		},
 	}

@@ -14,6 +14,7 @@ type Groups struct {
 	MinSessionMs           int32
 	MaxSessionMs           int32
 	MaxSize                int
+	Consumer               ConsumerGroups
 }
 
 func (c *Config) groups() Groups {
@@ -24,5 +25,6 @@ func (c *Config) groups() Groups {
 		RetentionCheckMs: c.int64("offsets.retention.check.interval.ms"), MetadataMaxBytes: c.int("offset.metadata.max.bytes"),
 		InitialDelayMs: c.int64("group.initial.rebalance.delay.ms"), MinSessionMs: c.int32("group.min.session.timeout.ms"),
 		MaxSessionMs: c.int32("group.max.session.timeout.ms"), MaxSize: c.int("group.max.size"),
+		Consumer: c.consumerGroups(),
 	}
 }

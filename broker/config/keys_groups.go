@@ -15,9 +15,5 @@ func coordinatorKeys() []Key {
 		{Name: "group.min.session.timeout.ms", Type: Int, Default: "6000", Unit: "ms", Rule: atLeast(1), Doc: "Shortest session timeout of a member."},
 		{Name: "group.max.session.timeout.ms", Type: Int, Default: "1800000", Unit: "ms", Rule: atLeast(1), Doc: "Longest session timeout of a member."},
 		{Name: "group.max.size", Type: Int, Default: maxInt, Rule: atLeast(1), Doc: "Most members of a group; further ones are refused."},
-		{Name: "group.consumer.session.timeout.ms", Type: Int, Default: "45000", Unit: "ms", Rule: atLeast(1), NoEffect: noGroups, Doc: "Session timeout of a member of a new-style group."},
-		{Name: "group.consumer.heartbeat.interval.ms", Type: Int, Default: "5000", Unit: "ms", Rule: atLeast(1), NoEffect: noGroups, Doc: "Heartbeat interval of a member of a new-style group."},
-		{Name: "group.consumer.assignors", Type: List, Default: "uniform,range", NoEffect: noGroups, Doc: "Assignors of new-style groups."},
-		{Name: "group.coordinator.rebalance.protocols", Type: List, Default: "classic,consumer", NoEffect: noGroups, Doc: "Group protocols that are served."},
 	}
 }

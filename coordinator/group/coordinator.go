@@ -33,6 +33,8 @@ type Coordinator struct {
 	o     Options
 	start time.Time
 	table atomic.Pointer[table]
+	// topics is those of the newest image, for consumer groups.
+	topics atomic.Pointer[topicView]
 
 	ctx    context.Context
 	cancel context.CancelFunc

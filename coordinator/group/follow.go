@@ -16,6 +16,7 @@ func (c *Coordinator) Publish(_, image *metadata.Image) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.target = image
+	c.topics.Store(newTopicView(image))
 	c.changed.Signal()
 }
 

@@ -213,6 +213,9 @@ func (s *shard) replay(key, value []byte, offset int64, now classic.Now) error {
 	case journal.KindGroup:
 		return s.replayGroup(key, value)
 	}
+	if kind.IsConsumer() {
+		return s.replayConsumer(key, value)
+	}
 	return nil
 }
 
@@ -242,7 +245,7 @@ func (s *shard) replayGroup(key, value []byte) error {
 		return err
 	}
 	if value == nil {
-		if e, ok := s.groups[k.Group]; ok {
+		if e, ok := s.groups[k.Group]; ok && e.members.kind() == Classic {
 			e.members = &classicGroup{classic.New(s.c.now())}
 			s.dropIfNothing(e)
 		}

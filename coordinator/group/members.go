@@ -13,10 +13,16 @@ type Kind uint8
 // The kinds of groups.
 const (
 	Classic Kind = iota
+	Consumer
 )
 
 // String is Kafka's name of the kind, as listed.
-func (k Kind) String() string { return "classic" }
+func (k Kind) String() string {
+	if k == Consumer {
+		return "consumer"
+	}
+	return "classic"
+}
 
 // members is the membership side of a group, whatever its protocol. All methods are called
 // with the shard's lock held.
