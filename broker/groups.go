@@ -34,6 +34,11 @@ func GroupConfig(current func() *config.Config) func() *group.Config {
 			CommitTimeoutMs: g.CommitTimeoutMs, MetadataMaxBytes: g.MetadataMaxBytes,
 			RetentionMs: g.RetentionMinutes * 60_000, CheckMs: g.RetentionCheckMs, Codec: compress.Codec(g.TopicCodec),
 			Consumer: consumerConfig(&g.Consumer),
+			ConsumerOf: func(settings map[string]string) *consumer.Config {
+				own, of := consumerConfig(&g.Consumer), c.Group(settings)
+				own.SessionTimeout, own.HeartbeatInterval = millis(of.SessionTimeoutMs), millis(of.HeartbeatIntervalMs)
+				return &own
+			},
 		}}
 		last.Store(m)
 		return &m.to

@@ -12,10 +12,10 @@ const OffsetsTopic = "__consumer_offsets"
 // Config is the broker's settings for groups.
 type Config struct {
 	Classic classic.Config
-	// Consumer is for groups of the new protocol; ConsumerOf, when set, returns that of a
-	// group with settings of its own, or nil.
+	// Consumer is for groups of the new protocol; ConsumerOf returns that of a group with
+	// settings of its own.
 	Consumer   consumer.Config
-	ConsumerOf func(group string) *consumer.Config
+	ConsumerOf func(settings map[string]string) *consumer.Config
 	// CommitTimeoutMs bounds how long a write to the log may take (offsets.commit.timeout.ms).
 	CommitTimeoutMs int32
 	// MetadataMaxBytes is the longest text that a commit may carry (offset.metadata.max.bytes).

@@ -13,17 +13,13 @@ import (
 // consumerEnv is what a step of a consumer group needs; called with the shard's lock held.
 func (c *Coordinator) consumerEnv(s *shard, group string) *consumer.Env {
 	now := c.now()
-	return &consumer.Env{NowMs: now.MonoMs, UnixMs: now.UnixMs, Topics: c.topics.Load(), Config: s.config().consumer(group)}
-}
-
-// consumer is the settings of one group.
-func (c *Config) consumer(group string) *consumer.Config {
-	if c.ConsumerOf != nil {
-		if own := c.ConsumerOf(group); own != nil {
-			return own
-		}
+	topics := c.topics.Load()
+	cfg := s.config()
+	env := &consumer.Env{NowMs: now.MonoMs, UnixMs: now.UnixMs, Topics: topics, Config: &cfg.Consumer}
+	if own := topics.image.GroupConfig(group); len(own) > 0 && cfg.ConsumerOf != nil {
+		env.Config = cfg.ConsumerOf(own)
 	}
-	return &c.Consumer
+	return env
 }
 
 // ConsumerHeartbeat takes a ConsumerGroupHeartbeat. done gets the response when what it
@@ -32,7 +28,7 @@ func (c *Coordinator) ConsumerHeartbeat(q *protocol.ConsumerGroupHeartbeatReques
 	refuse := func(code protocol.ErrorCode, message string) {
 		done(&protocol.ConsumerGroupHeartbeatResponse{ErrorCode: code, ErrorMessage: protocol.StrOrNull(message)})
 	}
-	if err := consumer.Validate(q, client.Version, c.o.Config().consumer(q.GroupID)); err != nil {
+	if err := consumer.Validate(q, client.Version, &c.o.Config().Consumer); err != nil {
 		refuse(consumerCode(err), err.Error())
 		return
 	}
