@@ -24,6 +24,11 @@ type Config struct {
 	CleanupDelete  bool
 	CleanupCompact bool
 
+	MinCleanableRatio  float64 // min.cleanable.dirty.ratio: cleaned when more of the log was not cleaned yet
+	MinCompactionLagMs int64   // records stay untouched at least this long
+	MaxCompactionLagMs int64   // and are cleaned after this long, whatever the ratio
+	DeleteRetentionMs  int64   // how long a cleaning keeps tombstones and markers
+
 	FlushMessages int64 // an append that makes this many unflushed records must be synced
 	FlushMs       int64 // a record is synced at the latest this long after its append
 
@@ -51,6 +56,9 @@ func DefaultConfig() Config {
 		RetentionMs:          7 * 24 * hourMs,
 		RetentionBytes:       -1,
 		CleanupDelete:        true,
+		MinCleanableRatio:    0.5,
+		MaxCompactionLagMs:   math.MaxInt64,
+		DeleteRetentionMs:    24 * hourMs,
 		FlushMessages:        math.MaxInt64,
 		FlushMs:              math.MaxInt64,
 		MaxMessageBytes:      1<<20 + 12,
@@ -65,7 +73,7 @@ func DefaultConfig() Config {
 func (c *Config) segmentConfig() segment.Config {
 	return segment.Config{
 		SegmentBytes:       c.SegmentBytes,
-		SegmentMs:          c.SegmentMs,
+		SegmentMs:          c.segmentMs(),
 		SegmentJitterMs:    c.SegmentJitterMs,
 		IndexIntervalBytes: c.IndexIntervalBytes,
 		IndexMaxBytes:      c.IndexMaxBytes,
@@ -73,4 +81,13 @@ func (c *Config) segmentConfig() segment.Config {
 		Preallocate:        c.Preallocate,
 		FileDeleteDelayMs:  c.FileDeleteDelayMs,
 	}
+}
+
+// segmentMs is how long a segment is filled at most: a record in the active one cannot be
+// compacted.
+func (c *Config) segmentMs() int64 {
+	if c.CleanupCompact && c.MaxCompactionLagMs > 0 {
+		return min(c.SegmentMs, c.MaxCompactionLagMs)
+	}
+	return c.SegmentMs
 }

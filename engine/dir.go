@@ -59,6 +59,7 @@ func (s *Store) newDir(path string) *logDir {
 		limited:              d.limited,
 		saveRecoveryPoints:   d.saveRecoveryPoints,
 		saveLogStarts:        d.saveLogStarts,
+		saveCleaned:          d.saveCleaned,
 	}
 	switch {
 	case s.o.Background != nil:
@@ -303,7 +304,7 @@ func (d *logDir) createLog(tp TopicPartition, topicID [16]byte, cfg Config) (*Lo
 			return nil, err
 		}
 	}
-	l, _, err := openLog(d.host, openSpec{tp: tp, dir: dir, cfg: cfg})
+	l, _, err := openLog(d.host, openSpec{tp: tp, dir: dir, cfg: cfg, cleanedTo: never})
 	return l, err
 }
 
@@ -377,6 +378,16 @@ func highWatermarkOf(l *Log) (int64, bool) { return l.HighWatermark(), true }
 func logStartOf(l *Log) (int64, bool) {
 	start := l.LogStartOffset()
 	return start, start > l.chainStart()
+}
+
+// cleanedToOf: only logs that were cleaned have a place in that file.
+func cleanedToOf(l *Log) (int64, bool) {
+	offset := l.cleanedTo.Load()
+	return offset, offset != never
+}
+
+func (d *logDir) saveCleaned() error {
+	return d.save(checkpoint.CleanerFile, d.store.logsOf(d), cleanedToOf)
 }
 
 func (d *logDir) saveRecoveryPoints() error {

@@ -45,6 +45,7 @@ func (d *logDir) loadAll(ctx context.Context) error {
 	points := d.loadOffsets(checkpoint.RecoveryPointFile, "all of each log is recovered if need be")
 	starts := d.loadOffsets(checkpoint.LogStartFile, "logs start with their first segments")
 	marks := d.loadOffsets(checkpoint.HighWatermarkFile, "high watermarks start at the log starts")
+	cleaned := d.loadOffsets(checkpoint.CleanerFile, "compacted logs are cleaned from their starts")
 	var specs []openSpec
 	for _, e := range entries {
 		path := filepath.Join(d.host.dir, e.Name())
@@ -66,7 +67,11 @@ func (d *logDir) loadAll(ctx context.Context) error {
 		if d.store.o.ConfigFor != nil {
 			cfg = d.store.o.ConfigFor(tp.Topic)
 		}
-		specs = append(specs, openSpec{tp: tp, dir: path, cfg: cfg, clean: clean, recoveryPoint: points[tp], logStart: starts[tp], highWatermark: marks[tp]})
+		spec := openSpec{tp: tp, dir: path, cfg: cfg, clean: clean, recoveryPoint: points[tp], logStart: starts[tp], highWatermark: marks[tp], cleanedTo: never}
+		if offset, ok := cleaned[tp]; ok {
+			spec.cleanedTo = offset
+		}
+		specs = append(specs, spec)
 	}
 	return d.openAll(ctx, specs, clean)
 }

@@ -48,6 +48,9 @@ type Log struct {
 	firstUnstable atomic.Int64 // of open or unreplicated transactions; MaxInt64 when none
 	recoveryPoint atomic.Int64 // <= chain.SyncedOffset()
 
+	// cleanedTo is the offset that the cleaner has come to, never when it was not here yet.
+	cleanedTo atomic.Int64
+
 	epochs        epoch.Cache
 	epochsDamaged bool // the checkpoint was unreadable at open
 
@@ -104,9 +107,10 @@ type host struct {
 	fail func(err error)
 	// limited is told of what could not be done for want of a descriptor.
 	limited func(err error) *TooManyFilesError
-	// saveRecoveryPoints and saveLogStarts write the directory's checkpoints.
+	// saveRecoveryPoints, saveLogStarts and saveCleaned write the directory's checkpoints.
 	saveRecoveryPoints func() error
 	saveLogStarts      func() error
+	saveCleaned        func() error
 }
 
 // TopicPartition is the log's name.
@@ -283,4 +287,7 @@ func (l *Log) EpochEntries() []checkpoint.Epoch {
 	return append([]checkpoint.Epoch(nil), entries...)
 }
 
-const allStable = math.MaxInt64
+const (
+	allStable = math.MaxInt64
+	never     = -1
+)

@@ -23,6 +23,7 @@ type openSpec struct {
 	recoveryPoint int64
 	logStart      int64 // from the checkpoint, 0 when it has none
 	highWatermark int64
+	cleanedTo     int64 // never: it was not cleaned yet
 	progress      func(doneBytes, totalBytes int64)
 }
 
@@ -34,6 +35,7 @@ func openLog(h *host, spec openSpec) (*Log, segment.RecoveryResult, error) {
 	l.dir.Store(&spec.dir)
 	l.cfg.Store(&spec.cfg)
 	l.firstUnstable.Store(allStable)
+	l.cleanedTo.Store(spec.cleanedTo)
 	entries, err := h.fs.ReadDir(spec.dir)
 	if err != nil {
 		return nil, segment.RecoveryResult{}, err
@@ -42,7 +44,7 @@ func openLog(h *host, spec openSpec) (*Log, segment.RecoveryResult, error) {
 		return nil, segment.RecoveryResult{}, err
 	}
 	l.snapshots = listSnapshots(entries)
-	r := recovery{l: l, start: firstBase(entries), next: firstBase(entries), dense: !spec.cfg.CleanupCompact, point: spec.recoveryPoint, hole: -1}
+	r := recovery{l: l, start: firstBase(entries), next: firstBase(entries), dense: !spec.cfg.CleanupCompact && spec.cleanedTo == never, point: spec.recoveryPoint, hole: -1}
 	chain, res, err := segment.Open(segment.Options{
 		FS: &logFS{FS: h.fs, l: l}, Clock: h.clock, Dir: spec.dir, Mode: h.mode,
 		Jitter: h.jitter, Background: h.background, OnRoll: l.onRoll,
@@ -298,11 +300,12 @@ func (l *Log) deriveEpochs() error {
 	})
 }
 
-// firstBase is the smallest base offset of a segment in the folder, 0 without one.
+// firstBase is the smallest base offset of a segment in the folder, 0 without one. A segment
+// that a cleaning was about to swap in counts: it, or the one that it replaces, will be there.
 func firstBase(entries []fs.DirEntry) int64 {
 	first := int64(-1)
 	for _, e := range entries {
-		digits, ok := strings.CutSuffix(e.Name(), ".log")
+		digits, ok := strings.CutSuffix(strings.TrimSuffix(e.Name(), ".swap"), ".log")
 		if base, err := strconv.ParseInt(digits, 10, 64); ok && err == nil && (first < 0 || base < first) {
 			first = base
 		}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"time"
 
@@ -75,32 +76,55 @@ func (l *Log) dueSegments(segments []segment.Info, cfg *Config, nowMs int64) int
 		if last && s.SizeBytes == 0 || s.Next > hw {
 			break
 		}
-		bySize := excess >= 0 && excess-s.SizeBytes >= 0
 		byStart := !last && s.Next <= start
+		if s.SizeBytes == 0 {
+			// Compaction left nothing of it: it goes with what follows, and holds up nothing.
+			if byStart {
+				due = i + 1
+			}
+			continue
+		}
+		bySize := excess >= 0 && excess-s.SizeBytes >= 0
 		if !bySize && !byStart && !l.tooOld(s, cfg, nowMs) {
 			break
 		}
 		if excess >= 0 {
 			excess -= s.SizeBytes
 		}
-		due++
+		due = i + 1
 	}
 	return due
 }
 
-// tooOld tells whether all of a segment is older than retention.ms. Records without
-// timestamps age with their file.
+// tooOld tells whether all of a segment is older than retention.ms, by its largest timestamp.
+// Records without timestamps age with their file, and so do those from the future: Kafka
+// keeps a segment until its largest timestamp has passed, so that one record of a client
+// whose clock is wrong stops retention (KAFKA-6482).
 func (l *Log) tooOld(s segment.Info, cfg *Config, nowMs int64) bool {
-	if !cfg.CleanupDelete || cfg.RetentionMs < 0 {
+	if !cfg.CleanupDelete || cfg.RetentionMs < 0 || s.MaxTimestamp == math.MaxInt64 {
 		return false
 	}
-	largest := s.MaxTimestamp
-	if largest < 0 {
-		info, err := l.host.fs.Stat(filepath.Join(l.Dir(), fmt.Sprintf("%020d.log", s.Base)))
-		if err != nil {
-			return false // not on disk yet, or gone already
-		}
-		largest = info.ModTime().UnixMilli()
+	if s.MaxTimestamp >= 0 && s.MaxTimestamp <= nowMs {
+		return nowMs-s.MaxTimestamp > cfg.RetentionMs
 	}
-	return nowMs-largest > cfg.RetentionMs
+	info, err := l.host.fs.Stat(filepath.Join(l.Dir(), fmt.Sprintf("%020d.log", s.Base)))
+	if err != nil {
+		return false // not on disk yet, or gone already
+	}
+	age := nowMs - info.ModTime().UnixMilli()
+	if s.Active {
+		age -= mappedLag.Milliseconds()
+	}
+	if age <= cfg.RetentionMs {
+		return false
+	}
+	if s.MaxTimestamp >= 0 {
+		l.host.log.Info("segment has timestamps in the future: it is removed by the age of its file", "partition", l.tp.String(),
+			"base_offset", s.Base, "largest_timestamp_ms", s.MaxTimestamp, "file_age_ms", age, "retention.ms", cfg.RetentionMs)
+	}
+	return true
 }
+
+// mappedLag is how far the modification time of a file may lie behind what was stored through
+// its mapping: it moves when the system writes the pages back, which it does within a minute.
+const mappedLag = 5 * time.Minute

@@ -19,6 +19,7 @@ var caughtBy = map[seededbug.Bug]struct{ folder, test string }{
 	seededbug.IndexPastPublished:      {"../index", "TestOffsetLookupsAgainstAWalk"},
 	seededbug.ProducerStateNotRebuilt: {".", "TestProducersSurviveStopAndKill"},
 	seededbug.TornBatchServed:         {".", "TestDamagedLogs"},
+	seededbug.SwapNotDurable:          {"../segment", "TestReplaceSurvivesACrashAtAnyCall"},
 }
 
 // TestSeededBugsAreCaught builds the tests with the build tag seededbugs and runs each once

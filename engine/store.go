@@ -44,6 +44,8 @@ type StoreOptions struct {
 	ProducerExpiryCheckMs   int64 // producer.id.expiration.check.interval.ms
 	IdleAfterMs             int64 // an untouched log gives its files back
 
+	Cleaner CleanerConfig // of compacted logs; see SetCleanerConfig
+
 	// The process's limits of open files (RLIMIT_NOFILE) and of mappings (vm.max_map_count).
 	// Logs hold a part of them at most: those that were used longest ago are closed. 0: no bound.
 	FileLimit, MappingLimit int64
@@ -62,6 +64,8 @@ type StoreOptions struct {
 	Progress func(RecoveryProgress)
 	// OnDirFailed is told when a directory goes offline, once for each, while the others go on.
 	OnDirFailed func(dir string, err error)
+	// OnCleaned is told of each cleaning, also of those that failed.
+	OnCleaned func(Cleaning)
 }
 
 // RecoveryProgress tells how far the loading of a directory is.
@@ -103,6 +107,7 @@ type Store struct {
 
 	background sync.WaitGroup
 	tasks      tasks
+	cleaners   cleaners
 }
 
 // OpenStore locks the directories, checks whose they are, and loads what lies in them. A
@@ -119,15 +124,18 @@ func OpenStore(ctx context.Context, o StoreOptions) (*Store, error) {
 	}
 	s.producerExpirationMs.Store(o.ProducerExpirationMs)
 	s.budget = newBudget(s, o.FileLimit, o.MappingLimit)
+	s.cleaners.init(o.Cleaner)
 	if err := s.openDirs(ctx); err != nil {
 		s.Kill()
 		return nil, err
 	}
 	s.startTasks()
+	s.startCleaners()
 	return s, nil
 }
 
 func (o *StoreOptions) check() error {
+	o.Cleaner = o.Cleaner.orDefaults()
 	if o.FS == nil || o.Clock == nil || o.Log == nil || o.Random == nil {
 		return errors.New("engine: FS, Clock, Log and Random are needed")
 	}
@@ -380,6 +388,7 @@ func (s *Store) shut() bool {
 	defer s.mu.Unlock()
 	was := s.closed
 	s.closed = true
+	s.cleaners.cancel()
 	return !was
 }
 

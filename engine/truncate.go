@@ -83,6 +83,9 @@ func (l *Log) truncate(offset int64, cut func() error) error {
 	if err := l.dropSnapshots(func(at int64) bool { return at > offset }); err != nil {
 		return l.truncateError(err)
 	}
+	if l.cleanedTo.Load() > offset {
+		l.cleanedTo.Store(offset) // what comes in its place was not cleaned
+	}
 	l.truncating = true
 	defer func() { l.truncating = false }()
 	if err := cut(); err != nil {

@@ -12,6 +12,9 @@ var ErrClosed = errors.New("log is closed")
 // ErrOutOfRange matches *OutOfRangeError.
 var ErrOutOfRange = errors.New("offset out of range")
 
+// ErrChanged tells a cleaning that the segments it works on were cut or removed meanwhile.
+var ErrChanged = errors.New("the log was changed meanwhile")
+
 // OutOfRangeError says that an offset is not in [Start, End].
 type OutOfRangeError struct {
 	Offset, Start, End int64

@@ -110,8 +110,8 @@ func (c *Chain) removeOrphans(logs map[int64]bool, names map[string]bool) error 
 
 // cleanLeftovers removes temporary files and completes interrupted swaps, as Kafka's
 // LogLoader does: *.deleted and *.cleaned go; a *.swap at or above the smallest *.cleaned
-// belongs to a split that was not finished and goes too; other *.swap files replace the
-// segments that they cover.
+// belongs to a swap, or a split, that was not decided and goes too; other *.swap files replace
+// the segments that they cover.
 func (c *Chain) cleanLeftovers(entries []os.DirEntry) (changed bool, err error) {
 	var swaps []string
 	var remove []string
@@ -136,11 +136,21 @@ func (c *Chain) cleanLeftovers(entries []os.DirEntry) (changed bool, err error) 
 		}
 	}
 	valid := swaps[:0]
+	var undone []string
 	for _, name := range swaps {
 		if base, _, _ := parseName(name); minCleaned >= 0 && base >= minCleaned {
-			remove = append(remove, name)
+			undone = append(undone, name)
 		} else {
 			valid = append(valid, name)
+		}
+	}
+	if len(undone) > 0 {
+		// Durably before the *.cleaned, without which they would be completed.
+		if err := c.removeFiles(undone); err != nil {
+			return false, err
+		}
+		if err := c.o.FS.SyncDir(c.o.Dir); err != nil {
+			return false, err
 		}
 	}
 	if len(valid) > 0 {
@@ -148,50 +158,20 @@ func (c *Chain) cleanLeftovers(entries []os.DirEntry) (changed bool, err error) 
 			return false, err
 		}
 	}
-	for _, name := range remove {
-		err := c.o.FS.Remove(path.Join(c.o.Dir, name))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return false, err
-		}
+	if err := c.removeFiles(remove); err != nil {
+		return false, err
 	}
-	return len(remove)+len(valid) > 0, nil
+	return len(remove)+len(valid)+len(undone) > 0, nil
 }
 
-// completeSwap deletes the segments that lie in the offsets which the swapped-in ones
-// cover, and then gives those their names.
-func (c *Chain) completeSwap(swaps []string, entries []os.DirEntry) error {
-	low, high := int64(-1), int64(-1)
-	for _, name := range swaps {
-		base, suffix, _ := parseName(name)
-		if suffix != logSuffix+swapSuffix {
-			continue
-		}
-		next, err := c.endOfFile(name, base)
-		if err != nil {
-			return err
-		}
-		if low < 0 || base < low {
-			low = base
-		}
-		high = max(high, next)
-	}
-	for _, e := range entries {
-		base, suffix, ok := parseName(e.Name())
-		if !ok || low < 0 || base < low || base >= high || strings.HasSuffix(suffix, swapSuffix) {
-			continue
-		}
-		err := c.o.FS.Remove(path.Join(c.o.Dir, e.Name()))
+func (c *Chain) removeFiles(names []string) error {
+	for _, name := range names {
+		err := c.o.FS.Remove(path.Join(c.o.Dir, name))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
-	for _, name := range swaps {
-		from := path.Join(c.o.Dir, name)
-		if err := c.o.FS.Rename(from, strings.TrimSuffix(from, swapSuffix)); err != nil {
-			return err
-		}
-	}
-	return c.o.FS.SyncDir(c.o.Dir)
+	return nil
 }
 
 // endOfFile is the offset after the last whole batch of a log file.

@@ -61,7 +61,7 @@ func (c *Chain) poisonIfFault(err error) {
 // deleted or renamed in the meantime.
 func (c *Chain) moved(list []*segment) bool {
 	now := c.segments()
-	return len(now) != len(list) || now[0] != list[0] || now[len(now)-1] != list[len(list)-1]
+	return len(now) != len(list) || &now[0] != &list[0] // each list is a new one
 }
 
 // readFrom looks in the segment that offset lies in and, where compaction left nothing at

@@ -16,18 +16,36 @@ const scanBytes = 1 << 20
 func (c *Chain) Scan(from int64, f func(b record.Batch, pos, base int64) error) error {
 	list := c.segments()
 	from = max(from, list[0].base)
-	next, _ := list[len(list)-1].end()
-	if from >= next {
-		return nil
+	end, _ := list[len(list)-1].end()
+	seen := func(b record.Batch, pos, base int64) error {
+		if b.BaseOffset() >= end {
+			return errDone // the list was loaded again, and is longer now
+		}
+		from = b.NextOffset()
+		return f(b, pos, base)
 	}
+	for from < end {
+		err := scanList(list, from, seen)
+		if errors.Is(err, errDone) {
+			return nil
+		}
+		if !errors.Is(err, os.ErrNotExist) || !c.moved(list) {
+			return err
+		}
+		// Segments were replaced or deleted meanwhile: go on in those that are there now.
+		if list = c.segments(); from < list[0].base {
+			return &OutOfRangeError{Offset: from, Start: c.StartOffset(), End: c.NextOffset()}
+		}
+	}
+	return nil
+}
+
+func scanList(list []*segment, from int64, f func(b record.Batch, pos, base int64) error) error {
 	for _, s := range list[floor(list, from):] {
 		if _, position := s.end(); position == 0 {
 			continue
 		}
 		if err := s.scan(from, f); err != nil {
-			if errors.Is(err, os.ErrNotExist) && c.moved(list) {
-				return &OutOfRangeError{Offset: from, Start: c.StartOffset(), End: c.NextOffset()}
-			}
 			return err
 		}
 	}
@@ -76,6 +94,7 @@ type reader struct {
 	buf   []byte
 	have  []byte // unread part of buf; its first byte lies at pos
 	err   error  // a read error, as opposed to bad bytes
+	chunk int64  // how much is read at a time; 0: scanBytes
 }
 
 // next returns the next batch and its position; io.EOF at the limit. The batch is valid
@@ -107,7 +126,10 @@ func (r *reader) fill() error {
 	if int64(len(r.have)) >= left {
 		return record.ErrShort
 	}
-	want := int64(scanBytes)
+	want := r.chunk
+	if want <= 0 {
+		want = scanBytes
+	}
 	if size, err := record.Peek(r.have); err == nil {
 		if int64(size) > left {
 			return record.ErrShort

@@ -34,6 +34,7 @@ type dirty struct {
 	sealed   bool
 	from, to int64 // positions
 	newName  bool
+	txns     bool // sealed, and has a transaction index
 }
 
 // syncLocked syncs the segments that end at or below an offset, all of them when it is the
@@ -95,7 +96,11 @@ func (c *Chain) collectDirty(list []*segment, count int) ([]dirty, error) {
 			}
 			return nil, err
 		}
-		work = append(work, dirty{s: s, h: h, sealed: sealed, from: s.synced, to: position, newName: !s.nameSynced})
+		d := dirty{s: s, h: h, sealed: sealed, from: s.synced, to: position, newName: !s.nameSynced}
+		if txns := s.txns.Load(); sealed && (txns == nil || len(*txns) > 0) {
+			d.txns, d.newName = true, true // the file may be younger than the segment's name
+		}
+		work = append(work, d)
 	}
 	return work, nil
 }
@@ -114,7 +119,7 @@ func (c *Chain) syncAll(work []dirty) error {
 	return nil
 }
 
-// sync makes one segment durable. The indexes of a sealed segment are synced with it: once
+// sync makes one segment durable. All indexes of a sealed segment are synced with it: once
 // the recovery point has passed it, they are trusted after a sanity check.
 func (d dirty) sync() error {
 	if !d.sealed && d.h.mapping != nil && d.to <= int64(len(d.h.mem)) {
@@ -133,8 +138,12 @@ func (d dirty) sync() error {
 	if !d.sealed {
 		return nil
 	}
+	suffixes := []string{indexSuffix, timeSuffix}
+	if d.txns {
+		suffixes = append(suffixes, txnSuffix)
+	}
 	var errs []error
-	for _, suffix := range []string{indexSuffix, timeSuffix} {
+	for _, suffix := range suffixes {
 		errs = append(errs, d.s.c.syncFile(d.s.name(suffix)))
 	}
 	return errors.Join(errs...)

@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"math"
+	"os"
 
 	"github.com/millrace/millrace/index"
 	"github.com/millrace/millrace/internal/vfs"
@@ -13,7 +14,16 @@ import (
 // least ts, exact to the record: batches are decompressed as needed. Kafka:
 // LogSegment.findOffsetByTimestamp.
 func (c *Chain) FindTimestamp(ts, from int64) (offset, timestamp int64, found bool, err error) {
-	list := c.segments()
+	for {
+		list := c.segments()
+		offset, timestamp, found, err = c.findTimestamp(list, ts, from)
+		if !errors.Is(err, os.ErrNotExist) || !c.moved(list) {
+			return offset, timestamp, found, err
+		}
+	}
+}
+
+func (c *Chain) findTimestamp(list []*segment, ts, from int64) (offset, timestamp int64, found bool, err error) {
 	next, _ := list[len(list)-1].end()
 	from = max(from, list[0].base)
 	if from >= next {
@@ -86,10 +96,20 @@ func (h *files) lookupTime(ts int64) (e index.TimeEntry, ok bool, err error) {
 // MaxTimestamp finds the first record with the largest timestamp of the log (ListOffsets
 // with timestamp -3, KIP-734). ok is false in a log without timestamps.
 func (c *Chain) MaxTimestamp() (offset, timestamp int64, ok bool, err error) {
+	for {
+		list := c.segments()
+		offset, timestamp, ok, err = c.maxTimestampIn(list)
+		if !errors.Is(err, os.ErrNotExist) || !c.moved(list) {
+			return offset, timestamp, ok, err
+		}
+	}
+}
+
+func (c *Chain) maxTimestampIn(list []*segment) (offset, timestamp int64, ok bool, err error) {
 	timestamp = -1
 	var in *segment
 	var at int64
-	for _, s := range c.segments() {
+	for _, s := range list {
 		ts, offset, err := c.maxTimestampOf(s)
 		if err != nil {
 			return 0, 0, false, err

@@ -289,11 +289,22 @@ type deletion struct {
 // RemoveDeleted will find it.
 func (c *Chain) remove(s *segment, queue bool) error {
 	defer s.drop() // last: until it is gone, a reader may open it
+	if err := s.renameDeleted(logSuffix, indexSuffix, timeSuffix, txnSuffix); err != nil {
+		return err
+	}
+	if queue {
+		c.deleted = append(c.deleted, deletion{s: s, at: c.o.Clock.Now()})
+	}
+	return nil
+}
+
+// renameDeleted gives files of a segment their last names; it is gone from then on.
+func (s *segment) renameDeleted(suffixes ...string) error {
 	s.openMu.Lock()
 	defer s.openMu.Unlock()
-	for _, suffix := range []string{logSuffix, indexSuffix, timeSuffix, txnSuffix} {
-		name := fileName(c.o.Dir, s.base, suffix)
-		err := c.o.FS.Rename(name, name+deletedSuffix)
+	for _, suffix := range suffixes {
+		name := fileName(s.c.o.Dir, s.base, suffix)
+		err := s.c.o.FS.Rename(name, name+deletedSuffix)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
@@ -301,9 +312,6 @@ func (c *Chain) remove(s *segment, queue bool) error {
 	suffix := deletedSuffix
 	s.suffix.Store(&suffix)
 	s.gone.Store(true)
-	if queue {
-		c.deleted = append(c.deleted, deletion{s: s, at: c.o.Clock.Now()})
-	}
 	return nil
 }
 

@@ -35,7 +35,17 @@ func (c *Chain) AppendAborted(t index.AbortedTxn) error {
 // Aborted returns the aborted transactions that overlap [from, to), in the order of their
 // markers, as Kafka's collectAbortedTxns does.
 func (c *Chain) Aborted(from, to int64) ([]index.AbortedTxn, error) {
-	list := c.segments()
+	for {
+		list := c.segments()
+		found, err := abortedIn(list, from, to)
+		if err != nil || !c.moved(list) {
+			return found, err
+		}
+		// A segment that was replaced may have lost its index before it was read.
+	}
+}
+
+func abortedIn(list []*segment, from, to int64) ([]index.AbortedTxn, error) {
 	var found []index.AbortedTxn
 	for _, s := range list[max(0, floor(list, from)):] {
 		txns, err := s.aborted()

@@ -300,3 +300,15 @@ func (m *Manager) Active() []Producer {
 	slices.SortFunc(list, func(a, b Producer) int { return cmp.Compare(a.ID, b.ID) })
 	return list
 }
+
+// EachLast calls f with the offset of each producer's last batch, -1 when only markers are
+// known, and its epoch: what a cleaning keeps of a producer.
+func (m *Manager) EachLast(f func(id, dataOffset int64, epoch int16)) {
+	for id, e := range m.producers {
+		offset := int64(-1)
+		if e.count > 0 {
+			offset = e.lastOffset()
+		}
+		f(id, offset, e.epoch)
+	}
+}

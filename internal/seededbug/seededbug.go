@@ -26,9 +26,12 @@ const (
 	ProducerStateNotRebuilt Bug = "producer-state-not-rebuilt"
 	// TornBatchServed leaves a torn batch at the end of a log where readers find it (segment).
 	TornBatchServed Bug = "torn-batch-served"
+	// SwapNotDurable removes the segments that were cleaned before the names of those that
+	// take their place are durable (segment).
+	SwapNotDurable Bug = "swap-not-durable"
 )
 
 // All lists every bug.
 func All() []Bug {
-	return []Bug{AckBeforeSync, NoDirSync, RecoverWithoutCRC, IndexPastPublished, ProducerStateNotRebuilt, TornBatchServed}
+	return []Bug{AckBeforeSync, NoDirSync, RecoverWithoutCRC, IndexPastPublished, ProducerStateNotRebuilt, TornBatchServed, SwapNotDurable}
 }
