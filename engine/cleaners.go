@@ -168,13 +168,8 @@ func (s *Store) cleanNext(t *cleanThread) bool {
 		return false
 	}
 	defer c.done(next.log)
-	threads := int64(max(cfg.Threads, 1))
-	job := cleanJob{
-		ctx: c.ctx, cfg: cfg, share: cfg.DedupeBufferBytes / threads, buf: int(int64(cfg.IOBufferBytes) / threads / 2),
-		keys: &t.keys, mem: &t.mem, wait: s.waitToClean,
-	}
-	job.mem.ChunkBytes = int64(max(job.buf, 4096))
-	to, err := next.log.clean(next, &job, now)
+	job := s.newJob(t)
+	to, err := next.log.clean(next, job, now)
 	result := Cleaning{TopicPartition: next.log.tp, From: next.FirstDirty, To: to, Stats: job.stats, Err: err}
 	result.Duration = s.o.Clock.Now().Sub(now)
 	if err == nil {
@@ -190,6 +185,17 @@ func (s *Store) cleanNext(t *cleanThread) bool {
 	c.note(&result, float64(t.keys.Len())*cleaner.SlotBytes/float64(max(job.share, 1)))
 	s.tellCleaned(&result)
 	return again
+}
+
+// newJob gives a thread its share of the memory.
+func (s *Store) newJob(t *cleanThread) *cleanJob {
+	cfg := *s.cleaners.cfg.Load()
+	threads := max(cfg.Threads, 1)
+	t.mem.ChunkBytes = int64(max(cfg.IOBufferBytes/threads/2, 4096))
+	return &cleanJob{
+		ctx: s.cleaners.ctx, cfg: cfg, share: cfg.DedupeBufferBytes / int64(threads), buf: cfg.IOBufferBytes / threads / 2,
+		keys: &t.keys, mem: &t.mem, wait: s.waitToClean,
+	}
 }
 
 // setCleaned notes how far the log is clean.

@@ -3,7 +3,10 @@ package config
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+
+	"github.com/millrace/millrace/engine"
 )
 
 // Broker is the typed values of the keys that act on the broker itself. Negative sizes and
@@ -31,6 +34,7 @@ type Broker struct {
 	HighWatermarkMs         int64 // replica.high.watermark.checkpoint.interval.ms
 	ProducerExpirationMs    int64
 	ProducerExpiryCheckMs   int64
+	Cleaner                 engine.CleanerConfig
 
 	SocketRequestMaxBytes     int32
 	SocketSendBufferBytes     int32
@@ -97,6 +101,7 @@ func (c *Config) typed() Broker {
 		CheckpointMs: c.int64("log.flush.offset.checkpoint.interval.ms"), StartOffsetCheckpointMs: c.int64("log.flush.start.offset.checkpoint.interval.ms"),
 		HighWatermarkMs:      c.int64("replica.high.watermark.checkpoint.interval.ms"),
 		ProducerExpirationMs: c.int64("producer.id.expiration.ms"), ProducerExpiryCheckMs: c.int64("producer.id.expiration.check.interval.ms"),
+		Cleaner: c.cleaner(),
 
 		SocketRequestMaxBytes: c.int32("socket.request.max.bytes"), SocketSendBufferBytes: c.int32("socket.send.buffer.bytes"),
 		SocketCongestionControl:  c.text("socket.congestion.control"),
@@ -111,6 +116,23 @@ func (c *Config) typed() Broker {
 
 		Groups: c.groups(),
 	}
+}
+
+// cleaner reads the limits on compaction.
+func (c *Config) cleaner() engine.CleanerConfig {
+	cfg := engine.CleanerConfig{
+		Threads:           c.int("log.cleaner.threads"),
+		DedupeBufferBytes: c.int64("log.cleaner.dedupe.buffer.size"), IOBufferBytes: c.int("log.cleaner.io.buffer.size"),
+		LoadFactor: asFloat(c.text("log.cleaner.io.buffer.load.factor")), MaxBytesPerSecond: asFloat(c.text("log.cleaner.io.max.bytes.per.second")),
+		BackoffMs: max(c.int64("log.cleaner.backoff.ms"), 1),
+	}
+	if !c.bool("log.cleaner.enable") {
+		cfg.Threads = 0
+	}
+	if cfg.MaxBytesPerSecond == math.MaxFloat64 {
+		cfg.MaxBytesPerSecond = 0 // Kafka's way to say that there is no limit
+	}
+	return cfg
 }
 
 // WithDynamic returns the settings with dynamic ones on top: those of this broker and those

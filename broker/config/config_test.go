@@ -354,3 +354,25 @@ func TestDocumentation(t *testing.T) {
 		t.Error("docs/config.md is not what the catalogue says: run go generate ./broker/config")
 	}
 }
+
+func TestCleanerSettings(t *testing.T) {
+	c := mustLoad(t, "log.cleaner.threads=3\nlog.cleaner.dedupe.buffer.size=1000\nlog.cleaner.io.max.bytes.per.second=5e6\nlog.cleaner.min.cleanable.ratio=0.25\n", Input{})
+	want := engine.CleanerConfig{Threads: 3, DedupeBufferBytes: 1000, IOBufferBytes: 524288, LoadFactor: 0.9, MaxBytesPerSecond: 5e6, BackoffMs: 15000}
+	if got := c.Broker.Cleaner; got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	next, _ := c.WithDynamic(nil, map[string]string{"log.cleaner.threads": "2", "log.cleaner.backoff.ms": "7"})
+	if got := next.Broker.Cleaner; got.Threads != 2 || got.BackoffMs != 7 {
+		t.Errorf("dynamic: %+v", got)
+	}
+	log := next.Topic(map[string]string{"cleanup.policy": "compact", "delete.retention.ms": "5", "max.compaction.lag.ms": "9", "min.compaction.lag.ms": "8"}).Log
+	if !log.CleanupCompact || log.MinCleanableRatio != 0.25 || log.DeleteRetentionMs != 5 || log.MaxCompactionLagMs != 9 || log.MinCompactionLagMs != 8 {
+		t.Errorf("topic: %+v", log)
+	}
+	if got := mustLoad(t, "log.cleaner.enable=false\n", Input{}).Broker.Cleaner.Threads; got != 0 {
+		t.Errorf("%d threads of a cleaner that is off", got)
+	}
+	if got := mustLoad(t, "", Input{}).Broker.Cleaner.MaxBytesPerSecond; got != 0 {
+		t.Errorf("limit %v", got)
+	}
+}

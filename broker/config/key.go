@@ -141,6 +141,12 @@ func asInt(v string) int64 {
 	return n
 }
 
+// asFloat reads a number that was checked before.
+func asFloat(v string) float64 {
+	f, _ := strconv.ParseFloat(v, 64)
+	return f
+}
+
 // Normalize returns the value as it is kept: trimmed, booleans in lower case. The error
 // says what is allowed.
 func (k *Key) Normalize(value string) (string, error) { return k.normalize(value, k.Rule) }

@@ -3,7 +3,6 @@ package config
 // Reasons for NoEffect.
 const (
 	noPeers    = "this broker runs alone: there are no other replicas"
-	noCleaner  = "no log cleaner runs yet"
 	noGroups   = "consumer groups are not served yet"
 	noTxns     = "transactions are not served yet"
 	noEnsemble = "the cluster's state is kept in this broker's own log folder; no ensemble is contacted"

@@ -66,6 +66,8 @@ func (c *Config) view(settings map[string]string) Topic {
 			IndexIntervalBytes: int(number("index.interval.bytes")), IndexMaxBytes: int(number("segment.index.bytes")),
 			RetentionMs: number("retention.ms"), RetentionBytes: number("retention.bytes"),
 			CleanupDelete: has("delete"), CleanupCompact: has("compact"),
+			MinCleanableRatio: asFloat(text("min.cleanable.dirty.ratio")), DeleteRetentionMs: number("delete.retention.ms"),
+			MinCompactionLagMs: number("min.compaction.lag.ms"), MaxCompactionLagMs: number("max.compaction.lag.ms"),
 			FlushMessages: number("flush.messages"), FlushMs: number("flush.ms"), MaxMessageBytes: int(number("max.message.bytes")),
 			Compression: codec, CompressionLevel: level,
 			TimestampType:        timestamps,

@@ -135,6 +135,7 @@ func (s *server) openTree(ctx context.Context) error {
 func (s *server) settingsChanged(_, now *config.Config) {
 	if store := s.loaded.Load(); store != nil {
 		store.SetProducerExpirationMs(now.Broker.ProducerExpirationMs)
+		store.SetCleanerConfig(now.Broker.Cleaner)
 	}
 	if m := s.following.Load(); m != nil {
 		m.Reconfigure()
@@ -169,6 +170,7 @@ func (s *server) openStore(ctx context.Context) error {
 		CheckpointMs: c.CheckpointMs, StartOffsetCheckpointMs: c.StartOffsetCheckpointMs,
 		HighWatermarkMs: c.HighWatermarkMs, ProducerExpirationMs: c.ProducerExpirationMs, ProducerExpiryCheckMs: c.ProducerExpiryCheckMs,
 		IdleAfterMs: idleAfterMs,
+		Cleaner:     s.settings.Config().Broker.Cleaner,
 		FileLimit:   fileLimit(), MappingLimit: mappingLimit(),
 		Random:      mathrand.Int64N,
 		Progress:    recoveryProgress(s.log),
