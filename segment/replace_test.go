@@ -185,7 +185,7 @@ func (w *cleaning) crashes(what any, done bool) {
 // a cleaning makes, and after the last one.
 func TestReplaceSurvivesACrashAtAnyCall(t *testing.T) {
 	seed := testkit.Seed(t)
-	for round := range uint64(testkit.Rounds(t, "REPLACE_ROUNDS", 12)) {
+	for round := range uint64(testkit.Rounds(t, "REPLACE_ROUNDS", 5)) {
 		w := newCleaning(t, seed+round, nil)
 		calls := 0
 		fs := errorfs.Wrap(w.disk, func(op errorfs.Op) errorfs.Fault {
