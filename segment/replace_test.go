@@ -307,7 +307,7 @@ func TestReadersBesideReplace(t *testing.T) {
 			}
 		})
 	}
-	for round := range 30 {
+	for round := range 300 {
 		parts := w.c.Sealed()
 		w.from = round % len(parts)
 		w.to = min(w.from+1+round%3, len(parts))
