@@ -9,8 +9,10 @@ import (
 	"net/netip"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/millrace/millrace/broker/conn"
+	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/protocol"
 )
 
@@ -102,12 +104,18 @@ func (s *session) Serve(frame []byte) {
 	if e.slow {
 		s.c.Flush() // the handler may take long: what is ready does not wait for it
 	}
+	// Not from s.req.received on: a request waits in the buffer while those before it are served.
+	var began time.Time
+	metered := s.b.quota.Metered()
+	if metered {
+		began = s.b.clock.Now()
+	}
 	if err := e.serve(&s.req); err != nil {
 		s.b.metrics.failed(h.Key)
 		s.c.Abort(fmt.Errorf("%s version %d: %w", e.name, h.Version, err))
 	}
-	if s.b.quota.Metered() {
-		s.b.quota.Spent(s.caller, s.b.clock.Now().Sub(s.req.received))
+	if metered {
+		s.b.quota.Spent(s.caller, clock.Since(s.b.clock, began))
 	}
 }
 
