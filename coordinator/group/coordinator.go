@@ -35,6 +35,8 @@ type Coordinator struct {
 	table atomic.Pointer[table]
 	// topics is those of the newest image, for consumer groups.
 	topics atomic.Pointer[topicView]
+	// open returns a partition of __consumer_offsets; the Manager's, but for tests.
+	open func(index int32) (journalLog, error)
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -58,12 +60,25 @@ type table struct{ shards []*shard }
 
 // New makes a Coordinator, which follows the images that Publish tells it.
 func New(o Options) *Coordinator {
+	c := idle(o)
+	c.open = func(index int32) (journalLog, error) {
+		p, err := o.Manager.Get(OffsetsTopic, index)
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
+	c.wg.Go(c.work)
+	c.scheduleSweep()
+	return c
+}
+
+// idle is a Coordinator that follows nothing.
+func idle(o Options) *Coordinator {
 	c := &Coordinator{o: o, start: o.Clock.Now(), moved: make(chan struct{}), followed: -1}
 	c.changed.L = &c.mu
 	c.table.Store(&table{})
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.wg.Go(c.work)
-	c.scheduleSweep()
 	return c
 }
 

@@ -17,7 +17,7 @@ const loadBytes = 1 << 20
 // load reads the partition and opens the shard for requests.
 func (s *shard) load() {
 	began := s.c.o.Clock.Now()
-	p, err := s.c.o.Manager.Get(OffsetsTopic, s.index)
+	p, err := s.c.open(s.index)
 	r := replayer{s: s, now: s.c.now(), txns: map[int64][]change{}}
 	if err == nil {
 		err = r.run(p)
