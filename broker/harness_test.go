@@ -50,6 +50,7 @@ type node struct {
 // nodeOptions change how a node is made.
 type nodeOptions struct {
 	settings []string
+	dir      string // "": a new one
 	fs       vfs.FS // nil: the machine's
 	dirs     []string
 	auth     Authorizer
@@ -67,7 +68,10 @@ func startNodeWith(t testing.TB, o nodeOptions) *node {
 	if o.clock == nil {
 		o.clock = clock.Real{}
 	}
-	dir := t.TempDir()
+	dir := o.dir
+	if dir == "" {
+		dir = t.TempDir()
+	}
 	if o.fs == nil {
 		o.fs = osfs.FS{}
 	}

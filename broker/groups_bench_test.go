@@ -1,0 +1,226 @@
+package broker
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/coordinator/group"
+	"github.com/millrace/millrace/coordinator/group/classic"
+	"github.com/millrace/millrace/protocol"
+)
+
+// crowd is groups of members that do what members do, without sockets: their requests enter
+// where the handlers hand them over. One goroutine plays all of them.
+type crowd struct {
+	n               *node
+	groups, members int
+	all             [][]player
+
+	mu    sync.Mutex
+	moved sync.Cond
+	queue []func() // answers that came
+}
+
+// player is one member; generation is that of the assignment that it has, 0 for none.
+type player struct {
+	id         string
+	generation int32
+	busy       bool
+}
+
+func newCrowd(tb testing.TB, groups, members int) *crowd {
+	n := quiet(tb, "group.initial.rebalance.delay.ms=0")
+	if _, err := n.broker.offsetsTopic(); err != nil {
+		tb.Fatal(err)
+	}
+	c := &crowd{n: n, groups: groups, members: members, all: make([][]player, groups)}
+	c.moved.L = &c.mu
+	for g := range c.all {
+		c.all[g] = make([]player, members)
+	}
+	return c
+}
+
+// rebalance lets all members of all groups join, and returns when each has its assignment of
+// one generation. Whoever has one finds out by heartbeats that it must join again.
+func (c *crowd) rebalance() {
+	left := c.groups
+	settled := make([]bool, c.groups)
+	for g := range c.groups {
+		for m := range c.members {
+			c.join(g, m)
+		}
+	}
+	for left > 0 {
+		for _, f := range c.take() {
+			f()
+		}
+		for g := range c.groups {
+			if !settled[g] && c.agree(g) {
+				settled[g] = true
+				left--
+			}
+		}
+	}
+}
+
+// take waits for answers.
+func (c *crowd) take() []func() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.queue) == 0 {
+		c.moved.Wait()
+	}
+	all := c.queue
+	c.queue = nil
+	return all
+}
+
+func (c *crowd) put(f func()) {
+	c.mu.Lock()
+	c.queue = append(c.queue, f)
+	c.moved.Signal()
+	c.mu.Unlock()
+}
+
+// agree tells whether all members of a group have the same generation; those with an old one
+// that nobody keeps waiting join again.
+func (c *crowd) agree(g int) bool {
+	all := true
+	for m := range c.all[g] {
+		p := &c.all[g][m]
+		if p.busy {
+			all = false
+			continue
+		}
+		if c.n.groups.Heartbeat(c.id(g), p.id, "", p.generation) != protocol.CodeNone {
+			all = false
+			c.join(g, m)
+		}
+	}
+	return all
+}
+
+var metadata5 = kmsg.ConsumerMemberMetadata{Version: 1, Topics: []string{"topic"}}
+
+func (c *crowd) join(g, m int) {
+	p := &c.all[g][m]
+	p.busy = true
+	q := &classic.JoinRequest{
+		MemberID: p.id, ClientID: "client", ClientHost: "/127.0.0.1", ProtocolType: "consumer", SessionTimeoutMs: 45_000, RebalanceTimeoutMs: 60_000,
+		Protocols: []classic.Protocol{{Name: "range", Metadata: metadata5.AppendTo(nil)}},
+	}
+	c.n.groups.Join(c.id(g), q, func(a classic.JoinAnswer) { c.put(func() { c.joined(g, m, a) }) })
+}
+
+func (c *crowd) joined(g, m int, a classic.JoinAnswer) {
+	p := &c.all[g][m]
+	if a.Code != protocol.CodeNone {
+		c.join(g, m)
+		return
+	}
+	p.id = a.MemberID
+	sync := &classic.SyncRequest{MemberID: a.MemberID, Generation: a.Generation}
+	if len(a.Members) > 0 {
+		sync.Assignments = map[string][]byte{}
+		for _, o := range a.Members {
+			sync.Assignments[o.ID] = []byte("an assignment of some partitions")
+		}
+	}
+	c.n.groups.Sync(c.id(g), sync, func(s classic.SyncAnswer) {
+		c.put(func() {
+			if s.Code != protocol.CodeNone {
+				c.join(g, m)
+				return
+			}
+			p.generation, p.busy = a.Generation, false
+		})
+	})
+}
+
+func (c *crowd) id(g int) string { return fmt.Sprint("group-", g) }
+
+// BenchmarkRebalance is 1,000 groups with 5,000 members that all come at once, from nothing to
+// the last assignment. Every group rebalances several times while its members come.
+func BenchmarkRebalance(b *testing.B) {
+	for range b.N {
+		b.StopTimer()
+		c := newCrowd(b, 1000, 5)
+		b.StartTimer()
+		c.rebalance()
+		b.StopTimer()
+		c.n.stop()
+	}
+}
+
+// BenchmarkHeartbeatHandler is one Heartbeat, from request bytes to response bytes, of members
+// of 1,000 groups in turns.
+func BenchmarkHeartbeatHandler(b *testing.B) {
+	c := newCrowd(b, 1000, 5)
+	c.rebalance()
+	generations := map[string]int32{}
+	c.n.groups.Groups(func(g group.Info) bool { generations[g.ID] = g.Generation; return true })
+	var frames [][]byte
+	for g := range c.groups {
+		q := kmsg.NewPtrHeartbeatRequest()
+		d, _ := c.n.groups.Describe(c.id(g))
+		q.Version, q.Group, q.MemberID, q.Generation = 4, c.id(g), d.Members[0].ID, generations[c.id(g)]
+		frames = append(frames, frameOf(q))
+	}
+	s, out := c.n.handler()
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		s.Serve(frames[i%len(frames)])
+		s.c.Flush()
+	}
+	b.StopTimer()
+	if out.n == 0 {
+		b.Fatal("nothing was answered")
+	}
+}
+
+// BenchmarkOffsetCommitHandler is one commit of ten partitions by a member of no group.
+func BenchmarkOffsetCommitHandler(b *testing.B) {
+	c := newCrowd(b, 0, 0)
+	c.n.create("topic", 10)
+	q := kmsg.NewPtrOffsetCommitRequest()
+	q.Version, q.Group, q.Generation = 8, "g", -1
+	t := kmsg.NewOffsetCommitRequestTopic()
+	t.Topic = "topic"
+	for p := range int32(10) {
+		o := kmsg.NewOffsetCommitRequestTopicPartition()
+		o.Partition, o.Offset = p, 1000
+		t.Partitions = append(t.Partitions, o)
+	}
+	q.Topics = append(q.Topics, t)
+	frame := frameOf(q)
+	s, _ := c.n.handler()
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		s.Serve(frame)
+		s.c.Flush()
+	}
+}
+
+// TestCrowdRebalances is the benchmark's crowd, small, for the race detector.
+func TestCrowdRebalances(t *testing.T) {
+	c := newCrowd(t, 20, 5)
+	for range 3 {
+		c.rebalance()
+	}
+	stable := 0
+	c.n.groups.Groups(func(g group.Info) bool {
+		if g.State == "Stable" && g.Members == 5 {
+			stable++
+		}
+		return true
+	})
+	if stable != 20 {
+		t.Errorf("%d of 20 groups are stable with all their members", stable)
+	}
+}
