@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 SHIMS   := kafka-server-start kafka-server-stop kafka-topics kafka-console-producer kafka-console-consumer kafka-get-offsets kafka-dump-log \
            kafka-configs kafka-client-metrics kafka-consumer-groups kafka-groups kafka-delete-records \
-           kafka-leader-election kafka-log-dirs kafka-cluster kafka-broker-api-versions kafka-features kafka-metadata-quorum \
+           kafka-leader-election kafka-log-dirs kafka-reassign-partitions kafka-cluster kafka-broker-api-versions kafka-features kafka-metadata-quorum \
            kafka-producer-perf-test kafka-consumer-perf-test kafka-e2e-latency
 
 TOTALS    := bin/test-totals

@@ -29,6 +29,7 @@ import (
 	"github.com/millrace/millrace/tools/groups"
 	"github.com/millrace/millrace/tools/offsets"
 	"github.com/millrace/millrace/tools/partitions"
+	"github.com/millrace/millrace/tools/reassign"
 	"github.com/millrace/millrace/tools/topics"
 )
 
@@ -85,6 +86,7 @@ func toolbox() []tool {
 		{"delete-records", "kafka-delete-records", partitions.DeleteRecords},
 		{"leader-election", "kafka-leader-election", partitions.LeaderElection},
 		{"log-dirs", "kafka-log-dirs", partitions.LogDirs},
+		{"reassign-partitions", "kafka-reassign-partitions", reassign.Command},
 		{"cluster", "kafka-cluster", cluster.Command},
 		{"broker-api-versions", "kafka-broker-api-versions", cluster.ApiVersions},
 		{"features", "kafka-features", cluster.Features},

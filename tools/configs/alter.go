@@ -6,9 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/millrace/millrace/tools/cli"
 )
 
@@ -62,34 +59,5 @@ func (r *runner) alterResource(ctx context.Context, kind, name string, add setti
 		return refuse("Invalid config(s): %s", strings.Join(bad, ","))
 	}
 	t, _ := resourceType(kind, name)
-	return incremental(ctx, r.client, t, name, add, remove)
-}
-
-// incremental sets and removes settings of one resource, all or none.
-func incremental(ctx context.Context, client *kgo.Client, t kmsg.ConfigResourceType, name string, set settings, remove []string) error {
-	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
-	resource.ResourceType, resource.ResourceName = t, name
-	op := func(key string, value *string, how kmsg.IncrementalAlterConfigOp) {
-		c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
-		c.Name, c.Value, c.Op = key, value, how
-		resource.Configs = append(resource.Configs, c)
-	}
-	for _, key := range set.names() {
-		op(key, kmsg.StringPtr(set[key]), kmsg.IncrementalAlterConfigOpSet)
-	}
-	for _, key := range remove {
-		op(key, nil, kmsg.IncrementalAlterConfigOpDelete)
-	}
-	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
-	req.Resources = append(req.Resources, resource)
-	resp, err := req.RequestWith(ctx, client)
-	if err != nil {
-		return err
-	}
-	for _, answer := range resp.Resources {
-		if err := cli.NewBrokerError(answer.ErrorCode, answer.ErrorMessage); err != nil {
-			return err
-		}
-	}
-	return nil
+	return cli.AlterConfigs(ctx, r.client, t, name, add, remove)
 }

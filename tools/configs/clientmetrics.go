@@ -116,7 +116,7 @@ func (o *metricsOptions) run(cmd *cobra.Command) error {
 		for _, e := range found[o.name] {
 			keys = append(keys, e.Name)
 		}
-		if err := incremental(ctx, client, kmsg.ConfigResourceTypeClientMetrics, o.name, nil, keys); err != nil {
+		if err := cli.AlterConfigs(ctx, client, kmsg.ConfigResourceTypeClientMetrics, o.name, nil, keys); err != nil {
 			return err
 		}
 		fmt.Fprintf(r.out, "Deleted client metrics config for %s.\n", o.name)
@@ -169,7 +169,7 @@ func (o *metricsOptions) change(ctx context.Context, r *runner) error {
 			set[value[0]] = value[1]
 		}
 	}
-	if err := incremental(ctx, r.client, kmsg.ConfigResourceTypeClientMetrics, name, set, remove); err != nil {
+	if err := cli.AlterConfigs(ctx, r.client, kmsg.ConfigResourceTypeClientMetrics, name, set, remove); err != nil {
 		return err
 	}
 	fmt.Fprintf(r.out, "Altered client metrics config for %s.\n", name)

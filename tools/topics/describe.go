@@ -196,15 +196,15 @@ func (r *runner) addReassignments(ctx context.Context, all []*description) {
 	if !cli.Serves(ctx, r.client, kmsg.ListPartitionReassignments, 0) {
 		return
 	}
-	resp, err := r.admin.ListPartitionReassignments(ctx, nil)
+	now, err := cli.Reassignments(ctx, r.client, nil)
 	if err != nil {
 		return
 	}
 	for _, d := range all {
 		for i := range d.partitions {
 			p := &d.partitions[i]
-			if move, ok := resp[d.name][p.index]; ok {
-				p.moving, p.adding, p.removing = true, move.AddingReplicas, move.RemovingReplicas
+			if move, ok := now[cli.Partition{Topic: d.name, Index: p.index}]; ok {
+				p.moving, p.adding, p.removing = true, move.Adding, move.Removing
 			}
 		}
 	}
