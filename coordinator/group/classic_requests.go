@@ -49,19 +49,33 @@ func (c *Coordinator) Join(group string, q *classic.JoinRequest, done func(class
 		return
 	}
 	e := s.groupOrNew(group, now)
-	cg, ok := e.classic()
-	if !ok {
-		s.later(func() { refuse(protocol.CodeInconsistentGroupProtocol) })
-		return
+	switch m := e.members.(type) {
+	case *classicGroup:
+		s.joinClassic(e, m, q, done)
+	case *consumerGroup:
+		if m.size() > 0 {
+			s.joinConsumer(e, m, q, done)
+			return
+		}
+		s.toEmptyClassic(e, m, func(code protocol.ErrorCode) {
+			if cg, ok := e.classic(); ok && code == protocol.CodeNone {
+				s.joinClassic(e, cg, q, done)
+				return
+			}
+			s.later(func() { refuse(code) })
+		})
 	}
+}
+
+func (s *shard) joinClassic(e *entry, cg *classicGroup, q *classic.JoinRequest, done func(classic.JoinAnswer)) {
 	var out classic.Out
-	cg.g.Join(now, &cfg.Classic, q, done, &out)
+	cg.g.Join(s.c.now(), &s.config().Classic, q, done, &out)
 	s.settle(e, cg, &out)
 }
 
 // Sync takes a SyncGroup; done gets its answer, perhaps much later.
 func (c *Coordinator) Sync(group string, q *classic.SyncRequest, done func(classic.SyncAnswer)) {
-	s, cg, e, code := c.enterClassic(group)
+	s, e, code := c.enterMembers(group)
 	if code != protocol.CodeNone {
 		if code == protocol.CodeCoordinatorLoadInProgress {
 			// Kafka: the generation that it asks about is over with the move of the group.
@@ -71,14 +85,19 @@ func (c *Coordinator) Sync(group string, q *classic.SyncRequest, done func(class
 		return
 	}
 	defer s.exit()
-	var out classic.Out
-	cg.g.Sync(c.now(), q, done, &out)
-	s.settle(e, cg, &out)
+	switch m := e.members.(type) {
+	case *classicGroup:
+		var out classic.Out
+		m.g.Sync(c.now(), q, done, &out)
+		s.settle(e, m, &out)
+	case *consumerGroup:
+		s.syncConsumer(e, m, q, done)
+	}
 }
 
 // Heartbeat takes a Heartbeat and answers it.
 func (c *Coordinator) Heartbeat(group, memberID, instanceID string, generation int32) protocol.ErrorCode {
-	s, cg, e, code := c.enterClassic(group)
+	s, e, code := c.enterMembers(group)
 	switch code {
 	case protocol.CodeNone:
 	case protocol.CodeCoordinatorLoadInProgress:
@@ -87,6 +106,10 @@ func (c *Coordinator) Heartbeat(group, memberID, instanceID string, generation i
 		return code
 	}
 	defer s.exit()
+	if m, ok := e.members.(*consumerGroup); ok {
+		return s.heartbeatConsumer(e, m, memberID, instanceID, generation)
+	}
+	cg, _ := e.classic()
 	code = cg.g.Heartbeat(c.now(), memberID, instanceID, generation)
 	if cg.g.WakeMs() < e.wakeMs {
 		s.changed(e)
@@ -96,7 +119,7 @@ func (c *Coordinator) Heartbeat(group, memberID, instanceID string, generation i
 
 // Leave takes members out. The codes are those of the members, in order.
 func (c *Coordinator) Leave(group string, leaving []classic.LeaveRequest) (code protocol.ErrorCode, codes []protocol.ErrorCode) {
-	s, cg, e, code := c.enterClassic(group)
+	s, e, code := c.enterMembers(group)
 	if code == protocol.CodeUnknownMemberID {
 		codes = make([]protocol.ErrorCode, len(leaving))
 		for i := range codes {
@@ -108,26 +131,28 @@ func (c *Coordinator) Leave(group string, leaving []classic.LeaveRequest) (code 
 		return code, nil
 	}
 	defer s.exit()
+	if m, ok := e.members.(*consumerGroup); ok {
+		return s.leaveConsumer(e, m, leaving)
+	}
+	cg, _ := e.classic()
 	var out classic.Out
 	codes = cg.g.Leave(c.now(), &s.config().Classic, leaving, &out)
 	s.settle(e, cg, &out)
 	return protocol.CodeNone, codes
 }
 
-// enterClassic is enter for requests of members; UNKNOWN_MEMBER_ID when there is no such group.
-func (c *Coordinator) enterClassic(group string) (*shard, *classicGroup, *entry, protocol.ErrorCode) {
+// enterMembers is enter for requests of members; UNKNOWN_MEMBER_ID when there is no such group.
+func (c *Coordinator) enterMembers(group string) (*shard, *entry, protocol.ErrorCode) {
 	if group == "" {
-		return nil, nil, nil, protocol.CodeInvalidGroupID
+		return nil, nil, protocol.CodeInvalidGroupID
 	}
 	s, code := c.enter(group)
 	if code != protocol.CodeNone {
-		return nil, nil, nil, code
+		return nil, nil, code
 	}
 	if e, ok := s.groups[group]; ok {
-		if cg, ok := e.classic(); ok {
-			return s, cg, e, protocol.CodeNone
-		}
+		return s, e, protocol.CodeNone
 	}
 	s.exit()
-	return nil, nil, nil, protocol.CodeUnknownMemberID
+	return nil, nil, protocol.CodeUnknownMemberID
 }

@@ -28,10 +28,12 @@ func (c *consumerGroup) tick(s *shard, e *entry, _ classic.Now) {
 		s.later(func() { s.c.o.Log.Info("group: "+line, "group", id) })
 	}
 	s.change(e, change, c, func(protocol.ErrorCode) {})
+	s.maybeDowngrade(e, c)
 }
 
 func (c *consumerGroup) loaded(s *shard, e *entry, _ classic.Now) {
 	c.g.Loaded(s.c.consumerEnv(s, e.id))
+	s.maybeDowngrade(e, c) // the settings may be others now
 }
 
 // unload has nobody to answer: no request of this protocol waits for another member.
@@ -84,10 +86,9 @@ func consumerCode(err error) protocol.ErrorCode {
 	return protocol.CodeUnknownServerError
 }
 
-// change writes what a step of a consumer group wants and applies it. The group goes on at
-// once, before replicas have it: what is appended is the group's state, and only answers
-// wait. A write that was refused changes nothing. before are records that go in front of
-// them, in the same write. done is called once, with the lock held.
+// change writes what a step of a consumer group wants, and applies it. The group goes on at
+// once, before replicas have it: what is appended is the group's state. before are records
+// that go in front of them, in the same write. done is called once, with the lock held.
 func (s *shard) change(e *entry, change consumer.Change, c *consumerGroup, done func(code protocol.ErrorCode), before ...journal.Record) {
 	if len(change.Records) == 0 && len(before) == 0 {
 		c.g.Apply(change)
@@ -95,21 +96,9 @@ func (s *shard) change(e *entry, change consumer.Change, c *consumerGroup, done 
 		done(protocol.CodeNone)
 		return
 	}
-	ended, applied := false, false
-	apply := func() {
-		applied = true
+	s.write(e, append(before, encoded(change.Records)...), func() {
 		c.g.Apply(change)
 		e.members = c
 		s.changed(e)
-	}
-	s.appendAll(e, append(before, encoded(change.Records)...), func(_ int64, err error) {
-		ended = true
-		if err == nil && !applied {
-			apply()
-		}
-		done(codeOf(err, protocol.CodeUnknownServerError))
-	})
-	if !ended {
-		apply()
-	}
+	}, done)
 }

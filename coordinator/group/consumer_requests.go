@@ -53,7 +53,7 @@ func (c *Coordinator) ConsumerHeartbeat(q *protocol.ConsumerGroupHeartbeatReques
 	}
 	env := c.consumerEnv(s, q.GroupID)
 	env.Client, env.NewID = client, func() string { return id }
-	cg, before, err := s.consumerGroupFor(e, known, q)
+	cg, before, end, err := s.consumerGroupFor(e, known, q, env)
 	var change consumer.Change
 	var resp *protocol.ConsumerGroupHeartbeatResponse
 	if err == nil {
@@ -73,24 +73,32 @@ func (c *Coordinator) ConsumerHeartbeat(q *protocol.ConsumerGroupHeartbeatReques
 		}
 		s.later(func() { done(resp) })
 	}, before...)
+	if end != nil && e.members == members(cg) {
+		end()
+	}
+	s.maybeDowngrade(e, cg)
 }
 
 // consumerGroupFor returns the machine of the group. A member that joins gets a new one
-// where there is no group, or an empty classic one, whose records then go first.
-func (s *shard) consumerGroupFor(e *entry, known bool, q *protocol.ConsumerGroupHeartbeatRequest) (*consumerGroup, []journal.Record, error) {
+// where there is no group, or a classic one: its conversion's records then go first, and end,
+// if there is one, is to be called once they are appended.
+func (s *shard) consumerGroupFor(e *entry, known bool, q *protocol.ConsumerGroupHeartbeatRequest, env *consumer.Env) (to *consumerGroup, before []journal.Record, end func(), err error) {
 	join := q.MemberEpoch == consumer.EpochJoin
 	switch m := e.members.(type) {
 	case *consumerGroup:
-		return m, nil, nil
+		return m, nil, nil, nil
 	case *classicGroup:
-		if join && m.size() == 0 {
-			return &consumerGroup{consumer.New(e.id)}, m.tombstones(e.id), nil
+		switch {
+		case join && m.size() == 0:
+			return &consumerGroup{consumer.New(e.id)}, m.tombstones(e.id), nil, nil
+		case join:
+			return s.upgrade(e, m, env)
 		}
 	}
 	if !known {
-		return nil, nil, &consumer.Error{Code: protocol.CodeGroupIDNotFound, Message: fmt.Sprintf("Consumer group %s not found.", e.id)}
+		return nil, nil, nil, &consumer.Error{Code: protocol.CodeGroupIDNotFound, Message: fmt.Sprintf("Consumer group %s not found.", e.id)}
 	}
-	return nil, nil, &consumer.Error{Code: protocol.CodeGroupIDNotFound, Message: fmt.Sprintf("Group %s is not a consumer group.", e.id)}
+	return nil, nil, nil, notConsumer(e.id)
 }
 
 // ConsumerDescribe tells about a group of the new protocol. The error says what else it is.
@@ -106,7 +114,7 @@ func (c *Coordinator) ConsumerDescribe(group string) (protocol.ConsumerGroupDesc
 	}
 	cg, ok := e.members.(*consumerGroup)
 	if !ok {
-		return protocol.ConsumerGroupDescribeResponseGroup{}, &consumer.Error{Code: protocol.CodeGroupIDNotFound, Message: fmt.Sprintf("Group %s is not a consumer group.", group)}
+		return protocol.ConsumerGroupDescribeResponseGroup{}, notConsumer(group)
 	}
 	return cg.g.Describe(c.consumerEnv(s, group)), nil
 }

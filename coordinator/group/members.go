@@ -147,6 +147,9 @@ func (s *shard) settle(e *entry, c *classicGroup, out *classic.Out) {
 		s.later(func() { y.Ticket.(func(classic.SyncAnswer))(y.Answer) })
 	}
 	s.report(e, c.g, out.Events)
+	if e.members != members(c) {
+		return // the group changed its protocol: what it was must not be written any more
+	}
 	for _, w := range out.Writes {
 		s.append(e, []journal.Record{journal.GroupRecord(e.id, &w.Value)}, func(_ int64, err error) {
 			var next classic.Out
