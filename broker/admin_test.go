@@ -359,8 +359,8 @@ func TestAdminPort(t *testing.T) {
 	}
 	_, metrics := get("/metrics")
 	for _, want := range []string{
-		`millrace_requests_total{api="Produce"} 1`, `millrace_produce_records_total 1`, `millrace_log_end_offset{partition="0",topic="topic"} 1`,
-		`millrace_log_dir_online{`, `millrace_request_seconds_bucket{api="Produce"`, `millrace_connections `,
+		`millrace_requests_total{api="Produce",version="`, `millrace_produce_records_total 1`, `millrace_log_end_offset{partition="0",topic="topic"} 1`,
+		`millrace_log_dir_online{`, `millrace_request_seconds_bucket{api="Produce",version="`, `millrace_connections `,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("/metrics has no %s", want)

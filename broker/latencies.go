@@ -1,10 +1,13 @@
 package broker
 
 import (
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millrace/millrace/protocol"
 )
 
 // latencies is a histogram of durations for the hot path: an observation is two atomic
@@ -44,12 +47,38 @@ func (l *latencies) snapshot() (count uint64, sumS float64, upTo map[float64]uin
 	return count, float64(l.sumNs.Load()) / 1e9, upTo
 }
 
-// latencies reports an API's requests and how long they took; of one that was never asked for
-// only the number.
-func (s scrape) latencies(l *latencies, api string) {
-	count, sumS, upTo := l.snapshot()
-	s.count(figures.requests, int64(count), api)
-	if count > 0 {
-		s.ch <- prometheus.MustNewConstHistogram(figures.latency, count, sumS, upTo, api)
+// byVersion has the latencies of one API, apart for each version that was ever asked for.
+type byVersion [maxVersions]atomic.Pointer[latencies]
+
+// maxVersions is more than the versions of any API.
+const maxVersions = 32
+
+// of is the histogram of a version; versions that are served are all below maxVersions.
+func (v *byVersion) of(version int16) *latencies {
+	p := &v[uint16(version)%maxVersions]
+	if l := p.Load(); l != nil {
+		return l
+	}
+	p.CompareAndSwap(nil, new(latencies))
+	return p.Load()
+}
+
+// latencies reports an API's requests and how long they took, by version; of one that was
+// never asked for only that there were none.
+func (s scrape) latencies(v *byVersion, api protocol.API) {
+	asked := false
+	for i := range v {
+		l := v[i].Load()
+		if l == nil {
+			continue
+		}
+		asked = true
+		version := strconv.Itoa(i)
+		count, sumS, upTo := l.snapshot()
+		s.count(figures.requests, int64(count), api.Name, version)
+		s.ch <- prometheus.MustNewConstHistogram(figures.latency, count, sumS, upTo, api.Name, version)
+	}
+	if !asked {
+		s.count(figures.requests, 0, api.Name, strconv.Itoa(int(api.Max)))
 	}
 }

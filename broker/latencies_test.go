@@ -8,6 +8,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/millrace/millrace/internal/testkit"
+	"github.com/millrace/millrace/protocol"
 )
 
 // TestLatenciesAgainstPrometheus holds the histogram against prometheus' own, with durations
@@ -44,5 +45,21 @@ func TestLatenciesAgainstPrometheus(t *testing.T) {
 		if got := upTo[b.GetUpperBound()]; got != b.GetCumulativeCount() {
 			t.Errorf("%d up to %v s, want %d", got, b.GetUpperBound(), b.GetCumulativeCount())
 		}
+	}
+}
+
+// TestVersionsFit: each version that can be asked for has a histogram of its own.
+func TestVersionsFit(t *testing.T) {
+	for a := range protocol.APIs() {
+		if a.Max >= maxVersions {
+			t.Errorf("%s has version %d", a.Name, a.Max)
+		}
+	}
+	var v byVersion
+	v.of(3).observe(time.Second)
+	v.of(4).observe(time.Second)
+	v.of(3).observe(time.Second)
+	if count, _, _ := v.of(3).snapshot(); count != 2 || v.of(-1) == nil {
+		t.Errorf("%d requests of version 3, want 2", count)
 	}
 }

@@ -24,7 +24,7 @@ type metrics struct {
 
 type apiMetrics struct {
 	aborted atomic.Int64
-	latency latencies
+	latency byVersion
 }
 
 const namespace = "millrace"
@@ -47,7 +47,7 @@ func newMetrics(b *Broker) *metrics {
 }
 
 func (m *metrics) answered(r *request) {
-	m.api[r.h.Key].latency.observe(clock.Since(r.b.clock, r.received))
+	m.api[r.h.Key].latency.of(r.h.Version).observe(clock.Since(r.b.clock, r.received))
 }
 
 // failed counts a request that cost its connection.
@@ -78,8 +78,8 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var figures = descriptors{
-	requests:         desc("requests_total", "Requests that were answered, by API.", "api"),
-	latency:          desc("request_seconds", "Time from the read that a request's last byte came with to its reply in the queue, by API.", "api"),
+	requests:         desc("requests_total", "Requests that were answered, by API and version.", "api", "version"),
+	latency:          desc("request_seconds", "Time from the read that a request's last byte came with to its reply in the queue, by API and version.", "api", "version"),
 	aborted:          desc("requests_aborted_total", "Requests that cost their connection, by API.", "api"),
 	connections:      desc("connections", "Open connections."),
 	parked:           desc("requests_parked", "Requests that wait for acks, for records or for a sync."),
@@ -124,7 +124,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	s := scrape{ch}
 	for a := range m.b.endpoints.served() {
-		s.latencies(&m.api[a.Key].latency, a.Name)
+		s.latencies(&m.api[a.Key].latency, a)
 		s.count(figures.aborted, m.api[a.Key].aborted.Load(), a.Name)
 	}
 	s.network(m.b)
