@@ -50,6 +50,8 @@ type Broker struct {
 	FetchSessionSlots         int
 	PartitionsPerAnswer       int32 // max.request.partition.size.limit
 
+	TelemetryMaxBytes int32
+
 	QuotaWindowNum, ControllerQuotaWindowNum         int
 	QuotaWindowSeconds, ControllerQuotaWindowSeconds int64
 
@@ -110,6 +112,8 @@ func (c *Config) typed() Broker {
 		ConnectionsMaxIdleMs:  c.int64("connections.max.idle.ms"),
 		QueuedMaxRequestBytes: c.int64("queued.max.request.bytes"), FetchMaxBytes: c.int32("fetch.max.bytes"),
 		FetchSessionSlots: c.int("max.incremental.fetch.session.cache.slots"), PartitionsPerAnswer: c.int32("max.request.partition.size.limit"), MaxConnectionCreationRate: c.int("max.connection.creation.rate"),
+
+		TelemetryMaxBytes: c.int32("telemetry.max.bytes"),
 
 		QuotaWindowNum: c.int("quota.window.num"), QuotaWindowSeconds: c.int64("quota.window.size.seconds"),
 		ControllerQuotaWindowNum: c.int("controller.quota.window.num"), ControllerQuotaWindowSeconds: c.int64("controller.quota.window.size.seconds"),

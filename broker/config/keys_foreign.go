@@ -28,7 +28,7 @@ principal.builder.class producer.purgatory.purge.interval.requests quota.consume
 remote.fetch.max.wait.ms remote.list.offsets.request.timeout.ms replica.alter.log.dirs.io.max.bytes.per.second
 replica.fetch.backoff.ms replica.socket.receive.buffer.bytes replica.socket.timeout.ms replication.quota.window.num
 replication.quota.window.size.seconds security.providers server.max.startup.time.ms
-socket.connection.setup.timeout.max.ms socket.connection.setup.timeout.ms telemetry.max.bytes
+socket.connection.setup.timeout.max.ms socket.connection.setup.timeout.ms
 transaction.abort.timed.out.transaction.cleanup.interval.ms transaction.partition.verification.enable
 transaction.remove.expired.transaction.cleanup.interval.ms transaction.state.log.load.buffer.size
 transaction.state.log.segment.bytes transaction.two.phase.commit.enable unclean.leader.election.interval.ms

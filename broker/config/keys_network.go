@@ -24,6 +24,7 @@ func networkKeys() []Key {
 		{Name: "num.io.threads", Type: Int, Default: "8", Rule: atLeast(1), Dynamic: ClusterWide, NoEffect: noPool, Doc: "Threads that handle requests."},
 		{Name: "background.threads", Type: Int, Default: "10", Rule: atLeast(1), Dynamic: ClusterWide, NoEffect: noPool, Doc: "Threads for work in the background."},
 		{Name: "request.timeout.ms", Type: Int, Default: "30000", Unit: "ms", Rule: atLeast(0), NoEffect: noPeers, Doc: "How long a request to another broker may take."},
+		{Name: "telemetry.max.bytes", Type: Int, Default: "1048576", Unit: "bytes", Rule: atLeast(1), Doc: "Most that a client may push of its metrics at once (KIP-714), as it is sent."},
 		{Name: "quota.window.num", Type: Int, Default: "11", Rule: between(1, 10000), Doc: "Windows that a quota is measured over, the one that is not over included."},
 		{Name: "quota.window.size.seconds", Type: Int, Default: "1", Unit: "s", Rule: between(1, 86400), Doc: "Length of a quota's window. A client that took too much of the broker's time is silent for one at most."},
 		{Name: "controller.quota.window.num", Type: Int, Default: "11", Rule: between(1, 10000), Doc: "Windows whose worth of controller_mutation_rate may be used at once."},
