@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/broker/config"
 	"github.com/millrace/millrace/broker/conn"
 	"github.com/millrace/millrace/broker/quota"
+	"github.com/millrace/millrace/broker/telemetry"
 	"github.com/millrace/millrace/controller"
 	"github.com/millrace/millrace/coordinator/group"
 	"github.com/millrace/millrace/engine"
@@ -68,6 +69,7 @@ type Broker struct {
 	auth        Authorizer
 	quota       Quota
 	limits      *quota.Manager // behind quota, and of connections
+	telemetry   *telemetry.Clients
 
 	connOptions conn.Options
 	endpoints   *endpoints
@@ -113,9 +115,13 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 		MaxInFlight: conn.DefaultMaxInFlight, MaxQueuedBytes: conn.DefaultMaxQueuedBytes,
 		SendBufferBytes: int(c.SocketSendBufferBytes), ReceiveBufferBytes: int(c.SocketReceiveBufferBytes),
 	}
+	pushed := telemetry.NewSeries(telemetry.DefaultLimits)
+	b.telemetry = telemetry.NewClients(o.Clock, func() protocol.UUID { return randomUUID(o.Random) }, pushed)
 	b.metrics = newMetrics(b)
-	if err := o.Registry.Register(b.metrics); err != nil {
-		return nil, err
+	for _, m := range []prometheus.Collector{b.metrics, pushed} {
+		if err := o.Registry.Register(m); err != nil {
+			return nil, err
+		}
 	}
 	b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for _, l := range c.Listeners {
@@ -134,6 +140,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 		b.listeners = append(b.listeners, &listener{b: b, name: l.Name, protocol: l.Protocol, Listener: opened})
 	}
 	o.Loader.Add(metadata.PublisherFunc(b.publishQuotas))
+	o.Loader.Add(metadata.PublisherFunc(b.publishSubscriptions))
 	for _, l := range b.listeners {
 		b.wg.Go(l.accept)
 	}
@@ -257,6 +264,7 @@ func (b *Broker) scheduleSweep() {
 func (b *Broker) sweep() {
 	now := b.clock.Now()
 	b.limits.Purge()
+	b.telemetry.Expire()
 	b.connOptions.Memory.Relieve(now.Add(-sweepEvery))
 	pressed := b.connOptions.Memory.Pressed()
 	idleBefore := time.Unix(0, 0)

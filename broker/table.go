@@ -84,6 +84,8 @@ func newEndpoints() *endpoints {
 		plain(protocol.KeyDescribeQuorum, describeQuorum),
 		slow(plain(protocol.KeyUpdateFeatures, updateFeatures)),
 		plain(protocol.KeyDescribeCluster, describeCluster),
+		plain(protocol.KeyGetTelemetrySubscriptions, getTelemetrySubscriptions),
+		plain(protocol.KeyPushTelemetry, pushTelemetry),
 		plain(protocol.KeyDescribeProducers, describeProducers),
 		plain(protocol.KeyUnregisterBroker, unregisterBroker),
 		plain(protocol.KeyListConfigResources, listConfigResources),
