@@ -110,7 +110,8 @@ func (l *Log) clean(c *cleanable, job *cleanJob, now time.Time) (cleanedTo int64
 	cfg := l.cfg.Load()
 	if l.SyncedOffset() < c.Uncleanable {
 		// What is removed because of a newer record must not outlive it.
-		if err := l.Sync(); err != nil {
+		sealed := func() (int64, error) { return l.chain.SyncSealed(c.Uncleanable) }
+		if err := l.syncNow(sealed); err != nil {
 			return 0, err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/engine/checkpoint"
 	"github.com/millrace/millrace/index"
+	"github.com/millrace/millrace/internal/vfs/memfs"
 	"github.com/millrace/millrace/record"
 	"github.com/millrace/millrace/record/compress"
 )
@@ -617,5 +618,32 @@ func TestALogThatIsDeletedWhileItIsCleaned(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(e.dir, "c-0")); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
+	}
+}
+
+// TestNothingGoesForWhatIsNotDurable: an older record is removed because of a newer one, which
+// a power cut must not take then.
+func TestNothingGoesForWhatIsNotDurable(t *testing.T) {
+	disk := memfs.New()
+	e := memEnv(t, disk)
+	cfg := &e.opts.DefaultConfig
+	cfg.CleanupCompact, cfg.CleanupDelete, cfg.MinCleanableRatio, cfg.SegmentBytes = true, false, 0, 100
+	s := e.open(t)
+	l := mustCreate(t, s, "t", *cfg)
+	put(t, l, testStart.UnixMilli(), "k", []byte("old"))
+	roll(t, l)
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	put(t, l, testStart.UnixMilli(), "k", []byte("new"))
+	roll(t, l)
+	clean(t, s)
+	for _, percent := range []int{0, 50, 100} {
+		after := memEnv(t, disk.CrashClone(newRand(1), percent))
+		after.opts.DefaultConfig = *cfg
+		found, _ := after.open(t).Get(l.TopicPartition())
+		if got := left(t, found); got != "1:k" {
+			t.Errorf("%d%%: %q is left", percent, got)
+		}
 	}
 }

@@ -129,11 +129,13 @@ func (l *Log) WhenSynced(offset int64, w flush.Waiter) {
 }
 
 // Sync makes everything durable that was appended before the call.
-func (l *Log) Sync() error {
+func (l *Log) Sync() error { return l.syncNow(l.chain.Sync) }
+
+func (l *Log) syncNow(records func() (int64, error)) error {
 	if err := l.Failure(); err != nil {
 		return err
 	}
-	_, err := (*syncTarget)(l).SyncLog()
+	_, err := l.sync(records)
 	var own *flush.LogError
 	if errors.As(err, &own) {
 		return own.Err
