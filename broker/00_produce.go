@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/millrace/millrace/broker/conn"
+	"github.com/millrace/millrace/controller"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/protocol"
 	"github.com/millrace/millrace/record"
@@ -21,6 +22,7 @@ import (
 //   - acks other than -1, 0, 1: INVALID_REQUIRED_ACKS for all partitions, nothing is appended.
 //   - acks=0: no reply; any error closes the connection, so that the client learns of it.
 //   - Topic ids from version 13 on (UNKNOWN_TOPIC_ID).
+//   - An internal topic: INVALID_TOPIC_EXCEPTION, but from client id __admin_client.
 //   - Every batch is appended before the next request is looked at. A request whose acks
 //     must wait is parked; the batches of later ones share its sync.
 //   - Duplicates of an idempotent producer answer with the first offset and no error.
@@ -137,6 +139,9 @@ func (op *produceOp) admit(i int) (*replication.Partition, record.Batch, error) 
 	if !r.b.auth.Allowed(r.caller, OpWrite, ResourceTopic, name) {
 		return nil, nil, errTopicDenied
 	}
+	if controller.Internal(name) && r.caller.ClientID != adminClientID {
+		return nil, nil, errInternalTopic
+	}
 	p, err := r.b.manager.Get(name, in.Index)
 	if err != nil {
 		return nil, nil, err
@@ -160,9 +165,14 @@ func (op *produceOp) admit(i int) (*replication.Partition, record.Batch, error) 
 	return p, batch, nil
 }
 
+// adminClientID is the one client id that may write to internal topics, as in Kafka
+// (AdminUtils): what is there belongs to the coordinators, and nobody else's records do.
+const adminClientID = "__admin_client"
+
 var (
-	errNotOneBatch  = &codedError{protocol.CodeInvalidRecord, "a Produce request has exactly one record batch for each partition"}
-	errTransactions = &codedError{protocol.CodeUnsupportedVersion, "transactional producers are not supported; leave transactional.id out (idempotent producers work)"}
+	errInternalTopic = &codedError{protocol.CodeInvalidTopicException, "internal topics are written by the broker alone"}
+	errNotOneBatch   = &codedError{protocol.CodeInvalidRecord, "a Produce request has exactly one record batch for each partition"}
+	errTransactions  = &codedError{protocol.CodeUnsupportedVersion, "transactional producers are not supported; leave transactional.id out (idempotent producers work)"}
 )
 
 func success(out *protocol.ProduceOutcome, res replication.ProduceResult) {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -191,6 +193,9 @@ func TestOffsetsTopicIsKafkas(t *testing.T) {
 		if want, ok := map[string]string{"cleanup.policy": "compact", "segment.bytes": "2097152", "compression.type": "producer"}[c.Key]; ok && c.MaybeValue() != want {
 			t.Errorf("%s=%s, want %s", c.Key, c.MaybeValue(), want)
 		}
+	}
+	if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "__consumer_offsets", Key: []byte("k")}).FirstErr(); !errors.Is(err, kerr.InvalidTopicException) {
+		t.Errorf("a client's own record: %v", err)
 	}
 	reader := n.client(kgo.ConsumeTopics("__consumer_offsets"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	fetches := reader.PollFetches(ctx)

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"math"
 	"time"
 
 	"github.com/millrace/millrace/coordinator/group/journal"
@@ -52,9 +53,10 @@ func (s *shard) sweep(id string) {
 	s.forgetOffsets(e, expired, "their retention is over")
 }
 
-// forgetOffsets removes offsets, and the group with the last of them when it has no members.
+// forgetOffsets removes offsets, and the group with the last of them when it has no members
+// and nobody who was told a member id may still come back with it.
 func (s *shard) forgetOffsets(e *entry, which []offsets.TopicPartition, reason string) {
-	whole := len(which) == e.offsets.Len() && e.members.checkDelete() == protocol.CodeNone
+	whole := len(which) == e.offsets.Len() && e.members.checkDelete() == protocol.CodeNone && e.members.wakeMs() == math.MaxInt64
 	if !whole && len(which) == 0 {
 		return
 	}

@@ -238,6 +238,22 @@ func TestRetentionFollowsTheGroup(t *testing.T) {
 	}
 }
 
+// A new group is not swept away between the two JoinGroups of its first member.
+func TestSweepLeavesWhoWasToldAnId(t *testing.T) {
+	r := newRig(t)
+	known := func(q *classic.JoinRequest) { q.RequireKnownMember, q.SessionTimeoutMs = true, 15_000 }
+	a := <-r.join("g", "", known)
+	r.clock.Advance(10 * time.Second) // a round of retention
+	if b := <-r.join("g", a.MemberID, known); b.Code != protocol.CodeNone {
+		t.Errorf("%s", b.Code.Name())
+	}
+	<-r.join("h", "", known)
+	r.clock.Advance(30 * time.Second)
+	if _, code := r.c.Describe("h"); code != protocol.CodeGroupIDNotFound {
+		t.Errorf("a group that nobody came back to: %s", code.Name())
+	}
+}
+
 func TestUnloadAnswersWhoWaits(t *testing.T) {
 	r := newRig(t)
 	id := r.member("g")
