@@ -3,6 +3,7 @@ package broker
 import (
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/protocol"
@@ -14,7 +15,8 @@ import (
 //   - An offline directory is listed with KAFKA_STORAGE_ERROR and without topics.
 //   - Sizes are positions, not allocations. Capacity and free bytes of the volume from
 //     version 4 on.
-//   - Offset lag is 0: this broker's replicas are leaders.
+//   - Offset lag is 0: this broker's replicas are leaders. The copy of a log that is on its
+//     way to another directory (34) stands there too, as a future one, with its lag.
 
 func describeLogDirs(r *request, q *protocol.DescribeLogDirsRequest) protocol.Message {
 	resp := new(protocol.DescribeLogDirsResponse)
@@ -40,32 +42,31 @@ func describeLogDirs(r *request, q *protocol.DescribeLogDirsRequest) protocol.Me
 
 // logsByDir groups the wanted logs by directory and topic.
 func (r *request) logsByDir(q *protocol.DescribeLogDirsRequest) map[string][]protocol.DescribeLogDirsResponseTopic {
-	logs := slices.Collect(r.b.store.Logs())
-	slices.SortFunc(logs, func(a, b *engine.Log) int {
-		x, y := a.TopicPartition(), b.TopicPartition()
-		if x.Topic != y.Topic {
-			if x.Topic < y.Topic {
-				return -1
-			}
-			return 1
-		}
-		return int(x.Partition) - int(y.Partition)
-	})
 	wanted := wantedLogs(q)
 	byDir := make(map[string][]protocol.DescribeLogDirsResponseTopic)
-	for _, l := range logs {
-		tp := l.TopicPartition()
-		if !wanted(tp) {
-			continue
-		}
-		dir := path.Dir(l.Dir())
+	add := func(dir, topic string, p protocol.DescribeLogDirsResponsePartition) {
+		dir = path.Clean(dir)
 		topics := byDir[dir]
-		if n := len(topics); n == 0 || topics[n-1].Name != tp.Topic {
-			topics = append(topics, protocol.DescribeLogDirsResponseTopic{Name: tp.Topic})
+		at, found := slices.BinarySearchFunc(topics, topic, func(t protocol.DescribeLogDirsResponseTopic, name string) int {
+			return strings.Compare(t.Name, name)
+		})
+		if !found {
+			topics = slices.Insert(topics, at, protocol.DescribeLogDirsResponseTopic{Name: topic})
 		}
-		last := &topics[len(topics)-1]
-		last.Partitions = append(last.Partitions, protocol.DescribeLogDirsResponsePartition{PartitionIndex: tp.Partition, PartitionSize: l.SizeBytes()})
+		topics[at].Partitions = append(topics[at].Partitions, p)
 		byDir[dir] = topics
+	}
+	for l := range r.b.store.Logs() { // by topic and partition
+		if tp := l.TopicPartition(); wanted(tp) {
+			add(l.LogDir(), tp.Topic, protocol.DescribeLogDirsResponsePartition{PartitionIndex: tp.Partition, PartitionSize: l.SizeBytes()})
+		}
+	}
+	for _, m := range r.b.store.Moves() {
+		if tp := m.TopicPartition; wanted(tp) {
+			add(m.Dir, tp.Topic, protocol.DescribeLogDirsResponsePartition{
+				PartitionIndex: tp.Partition, PartitionSize: m.SizeBytes, OffsetLag: m.OffsetLag, IsFutureKey: true,
+			})
+		}
 	}
 	return byDir
 }

@@ -82,6 +82,7 @@ var errorRows = [...]errorRow{
 	// Not a storage error, which clients repeat until they time out without saying why.
 	kind[*engine.DiskFullError](protocol.CodePolicyViolation),
 	kind[*engine.DirFailedError](protocol.CodeKafkaStorageError),
+	kind[*engine.UnknownDirError](protocol.CodeLogDirNotFound),
 	// Clients repeat it, and by then there may be descriptors again.
 	kind[*engine.TooManyFilesError](protocol.CodeKafkaStorageError),
 	{protocol.CodeUnsupportedForMessageFormat, oldFormat},

@@ -73,6 +73,7 @@ func newEndpoints() *endpoints {
 		plain(protocol.KeyOffsetForLeaderEpoch, offsetForLeaderEpoch),
 		plain(protocol.KeyDescribeConfigs, describeConfigs),
 		slow(plain(protocol.KeyAlterConfigs, alterConfigs)),
+		plain(protocol.KeyAlterReplicaLogDirs, alterReplicaLogDirs),
 		slow(plain(protocol.KeyDescribeLogDirs, describeLogDirs)),
 		slow(plain(protocol.KeyCreatePartitions, createPartitions)),
 		slow(plain(protocol.KeyElectLeaders, electLeaders)),

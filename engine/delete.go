@@ -57,9 +57,15 @@ func (d *logDir) renameDeleted(l *Log) error {
 	defer l.metaMu.Unlock()
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
-	l.kill(ErrClosed)
+	return d.renameDeletedLocked(l, ErrClosed)
+}
+
+// renameDeletedLocked is renameDeleted with the log's locks held; calls of the log are refused
+// with reason.
+func (d *logDir) renameDeletedLocked(l *Log, reason error) error {
+	l.kill(reason)
 	id := d.store.newID()
-	name := deletedDirName(l.tp, hex.EncodeToString(id[:]))
+	name := dirName(l.tp, hex.EncodeToString(id[:]), deletedDirSuffix)
 	path := filepath.Join(d.host.dir, name)
 	if err := d.host.fs.Rename(l.Dir(), path); err != nil {
 		return err
@@ -78,11 +84,11 @@ func (d *logDir) renameDeleted(l *Log) error {
 	return nil
 }
 
-// deletedDirName keeps the name within what file systems allow, as Kafka's
-// LocalLog.logDeleteDirName does.
-func deletedDirName(tp TopicPartition, id string) string {
+// dirName is the name of a folder that is not a partition's, or not yet. It keeps it within
+// what file systems allow, as Kafka's LocalLog.logDeleteDirName does.
+func dirName(tp TopicPartition, id, kind string) string {
 	const maxNameBytes = 255
-	suffix := fmt.Sprintf("-%d.%s%s", tp.Partition, id, deletedDirSuffix)
+	suffix := fmt.Sprintf("-%d.%s%s", tp.Partition, id, kind)
 	topic := tp.Topic
 	if len(topic) > maxNameBytes-len(suffix) {
 		topic = topic[:maxNameBytes-len(suffix)]
@@ -91,8 +97,11 @@ func deletedDirName(tp TopicPartition, id string) string {
 }
 
 // isDeletedDir recognises a folder that waits for its removal.
-func isDeletedDir(name string) bool {
-	rest, ok := strings.CutSuffix(name, deletedDirSuffix)
+func isDeletedDir(name string) bool { return hasID(name, deletedDirSuffix) }
+
+// hasID tells whether a name is one that dirName makes.
+func hasID(name, kind string) bool {
+	rest, ok := strings.CutSuffix(name, kind)
 	if !ok {
 		return false
 	}

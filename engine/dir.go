@@ -243,6 +243,11 @@ func (d *logDir) fail(err error) {
 			l.fail(failed)
 		}
 	}
+	for _, m := range s.moves {
+		if m.dst == d && m.future != nil {
+			m.future.fail(failed)
+		}
+	}
 	s.mu.RUnlock()
 	if s.o.OnDirFailed != nil {
 		s.o.OnDirFailed(d.host.dir, err)
@@ -257,14 +262,19 @@ func (d *logDir) syncFailed(err error) error {
 
 // create makes the folder and the files of a new partition.
 func (d *logDir) create(tp TopicPartition, topicID [16]byte, cfg Config) (*Log, error) {
-	l, err := d.createLog(tp, topicID, cfg)
+	return d.createIn(filepath.Join(d.host.dir, tp.String()), tp, topicID, cfg)
+}
+
+// createIn is create in a folder of another name.
+func (d *logDir) createIn(dir string, tp TopicPartition, topicID [16]byte, cfg Config) (*Log, error) {
+	l, err := d.createLog(dir, tp, topicID, cfg)
 	switch {
 	case segment.IsDiskFull(err):
 		// What was made is empty: it must not come back as a partition.
-		d.host.fs.RemoveAll(filepath.Join(d.host.dir, tp.String()))
+		d.host.fs.RemoveAll(dir)
 		return nil, diskFull(d.host, err)
 	case vfs.OutOfFiles(err):
-		d.removeEmpty(filepath.Join(d.host.dir, tp.String()))
+		d.removeEmpty(dir)
 		return nil, d.limited(err)
 	case err != nil:
 		d.fail(err)
@@ -288,8 +298,8 @@ func (d *logDir) removeEmpty(dir string) {
 	}
 }
 
-func (d *logDir) createLog(tp TopicPartition, topicID [16]byte, cfg Config) (*Log, error) {
-	fsys, dir := d.host.fs, filepath.Join(d.host.dir, tp.String())
+func (d *logDir) createLog(dir string, tp TopicPartition, topicID [16]byte, cfg Config) (*Log, error) {
+	fsys := d.host.fs
 	if err := fsys.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}

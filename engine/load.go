@@ -56,6 +56,9 @@ func (d *logDir) loadAll(ctx context.Context) error {
 			d.deleteLater(path, 0)
 			continue
 		}
+		if d.noteFuture(e.Name()) {
+			continue
+		}
 		tp, ok := parseDir(e.Name())
 		if !ok {
 			if e.Name() != "lost+found" {
@@ -174,8 +177,9 @@ func (d *logDir) report(spec openSpec, l *Log, res segment.RecoveryResult) {
 func (s *Store) add(l *Log) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if other, ok := s.logs[l.tp]; ok {
-		return &SetupError{Dir: l.host.dir, Err: fmt.Errorf("partition %s lies in %s too: remove one of the two folders", l.tp, other.Dir())}
+	if _, ok := s.logs[l.tp]; ok {
+		s.twins = append(s.twins, l)
+		return nil
 	}
 	s.logs[l.tp] = l
 	s.dirOf(l).count++

@@ -53,6 +53,7 @@ type Log struct {
 
 	epochs        epoch.Cache
 	epochsDamaged bool // the checkpoint was unreadable at open
+	moved         bool // it came from another directory; looked at by the start only
 
 	failed       atomic.Pointer[error] // why every call is refused
 	sealedBefore int64                 // the active segment's base at the last look of syncSealed
@@ -140,7 +141,7 @@ func (l *Log) SetConfig(c Config) {
 	}
 	l.chain.SetConfig(c.segmentConfig())
 	if c.FlushMs < old.FlushMs && l.Failure() == nil && l.SyncedOffset() < l.LogEndOffset() {
-		l.queue.Within(flushDelay(c.FlushMs))
+		l.queue.Request() // a deadline that is pending was for the longer time
 	}
 }
 

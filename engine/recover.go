@@ -106,6 +106,8 @@ func (l *Log) loadSmallFiles(entries []fs.DirEntry) error {
 	for _, e := range entries {
 		name := filepath.Join(l.Dir(), e.Name())
 		switch e.Name() {
+		case movedFile:
+			l.moved = true
 		case checkpoint.PartitionMetadataFile:
 			data, err := checkpoint.Load(l.host.fs, name)
 			if err != nil {

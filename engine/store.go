@@ -103,7 +103,11 @@ type Store struct {
 	mu       sync.RWMutex
 	logs     map[TopicPartition]*Log
 	creating map[TopicPartition]*logDir // being created: counted, not served
+	moves    map[TopicPartition]*Move
 	closed   bool
+
+	twins       []*Log // loaded beside another of their partition; until the start is over
+	interrupted []InterruptedMove
 
 	background sync.WaitGroup
 	tasks      tasks
@@ -121,6 +125,7 @@ func OpenStore(ctx context.Context, o StoreOptions) (*Store, error) {
 	s := &Store{
 		o: o, codecs: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		logs: make(map[TopicPartition]*Log), creating: make(map[TopicPartition]*logDir),
+		moves: make(map[TopicPartition]*Move),
 	}
 	s.producerExpirationMs.Store(o.ProducerExpirationMs)
 	s.budget = newBudget(s, o.FileLimit, o.MappingLimit)
@@ -186,6 +191,10 @@ func (s *Store) openDirs(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	if err := s.settleTwins(); err != nil {
+		return err
+	}
+	s.forgetMoves()
 	for _, d := range s.dirs {
 		if d.failure() == nil {
 			return nil
@@ -351,6 +360,7 @@ func (s *Store) Close(ctx context.Context) error {
 		return nil
 	}
 	s.tasks.stop()
+	s.leaveMoves()
 	errs := make([]error, len(s.dirs))
 	var wg sync.WaitGroup
 	for i, d := range s.dirs {
@@ -370,6 +380,7 @@ func (s *Store) Kill() {
 		return
 	}
 	s.tasks.stop()
+	s.leaveMoves()
 	for _, l := range s.sortedLogs() {
 		l.kill(ErrClosed)
 	}

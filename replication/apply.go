@@ -56,6 +56,7 @@ func (m *Manager) apply(image *metadata.Image, all bool) {
 	}
 	if m.current == nil {
 		m.reportStrays(image)
+		m.resumeMoves()
 	}
 }
 
@@ -150,7 +151,7 @@ func (m *Manager) do(j *job) {
 		}
 		p = newPartition(j.topic.Name, j.partition.Index, j.topic.ID, log, m.wheel, m.o.BrokerID)
 	} else {
-		p.log.SetConfig(j.config.Log)
+		p.setConfig(j.config.Log)
 	}
 	j.slot.partition, j.slot.isNew = p, false
 	c := &j.config.Log
@@ -158,7 +159,7 @@ func (m *Manager) do(j *job) {
 		minInSync: j.config.MinInSyncReplicas, durable: c.FlushMessages == 1, compactOnly: c.CleanupCompact && !c.CleanupDelete,
 	})
 	if err != nil {
-		m.o.Log.Error("partition cannot be led", "partition", p.log.TopicPartition().String(), "err", err)
+		m.o.Log.Error("partition cannot be led", "partition", p.log().TopicPartition().String(), "err", err)
 	}
 }
 
@@ -218,8 +219,8 @@ func (m *Manager) discard(old, next *table) {
 	for _, p := range gone {
 		p.remove(ErrUnknownTopicOrPartition)
 		m.gone.add(p.Traffic.Totals())
-		if err := m.o.Store.Delete(p.log.TopicPartition()); err != nil {
-			m.o.Log.Error("log of a deleted partition could not be removed", "partition", p.log.TopicPartition().String(), "err", err)
+		if err := m.o.Store.Delete(p.log().TopicPartition()); err != nil {
+			m.o.Log.Error("log of a deleted partition could not be removed", "partition", p.log().TopicPartition().String(), "err", err)
 		}
 	}
 }

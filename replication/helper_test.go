@@ -300,3 +300,7 @@ func follower(id int32, offset int64) ReadRequest {
 	q.ReplicaID = id
 	return q
 }
+
+func newLoader(e *env) *metadata.Loader {
+	return metadata.NewLoader(e.tree, slog.New(slog.DiscardHandler))
+}

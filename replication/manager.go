@@ -34,6 +34,7 @@ type Manager struct {
 	o     Options
 	wheel *wheel
 	table atomic.Pointer[table]
+	moves *moves
 	gone  Traffic // of partitions that are here no more
 
 	mu       sync.Mutex
@@ -77,6 +78,7 @@ func NewManager(o Options) *Manager {
 		o: o, wheel: newWheel(o.Clock), moved: make(chan struct{}), finished: make(chan struct{}),
 		applied: -1,
 	}
+	m.moves = &moves{m: m, wanted: make(map[engine.TopicPartition]*moving)}
 	m.changed.L = &m.mu
 	m.table.Store(&table{topics: map[string]*localTopic{}})
 	go m.work()
@@ -173,6 +175,7 @@ func (m *Manager) Close() {
 	m.changed.Signal()
 	m.mu.Unlock()
 	<-m.finished
+	m.moves.close()
 	m.wheel.close()
 	m.Partitions(func(p *Partition) { p.remove(ErrNotLeader) })
 	m.mu.Lock()

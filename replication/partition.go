@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -14,7 +15,6 @@ type Partition struct {
 	topic   string
 	index   int32
 	topicID metadata.TopicID
-	log     *engine.Log
 	wheel   *wheel
 
 	// Traffic is counted by the handlers.
@@ -22,6 +22,7 @@ type Partition struct {
 
 	lead sync.RWMutex // see the package comment
 	role atomic.Pointer[role]
+	logs atomic.Pointer[engine.Log] // changes under lead, when the log is moved
 
 	waiting atomic.Int32 // len(fetches)
 	queued  atomic.Int32 // parked produces
@@ -34,7 +35,8 @@ type Partition struct {
 }
 
 func newPartition(topic string, index int32, id metadata.TopicID, log *engine.Log, w *wheel, self int32) *Partition {
-	p := &Partition{topic: topic, index: index, topicID: id, log: log, wheel: w}
+	p := &Partition{topic: topic, index: index, topicID: id, wheel: w}
+	p.logs.Store(log)
 	p.role.Store(&role{self: self, leader: metadata.NoLeader, epoch: -1})
 	return p
 }
@@ -49,7 +51,10 @@ func (p *Partition) Index() int32 { return p.index }
 func (p *Partition) TopicID() metadata.TopicID { return p.topicID }
 
 // Log is the partition's log, for what needs neither leadership nor epochs.
-func (p *Partition) Log() *engine.Log { return p.log }
+// It is closed (engine.ErrMoved) when the log is moved to another directory: ask again then.
+func (p *Partition) Log() *engine.Log { return p.log() }
+
+func (p *Partition) log() *engine.Log { return p.logs.Load() }
 
 // LeaderEpoch is the epoch of the current leader, -1 before one is known.
 func (p *Partition) LeaderEpoch() int32 { return p.role.Load().epoch }
@@ -81,8 +86,8 @@ func (p *Partition) follow(m *metadata.Partition, s settings) error {
 	}
 	var err error
 	if next.leads() && (next.epoch != old.epoch || !old.leads()) {
-		next.epochStart = p.log.LogEndOffset()
-		err = p.log.AssignEpochStart(next.epoch, next.epochStart) // R22: before the first append
+		next.epochStart = p.log().LogEndOffset()
+		err = p.log().AssignEpochStart(next.epoch, next.epochStart) // R22: before the first append
 	}
 	p.role.Store(next)
 	p.lead.Unlock()
@@ -90,8 +95,8 @@ func (p *Partition) follow(m *metadata.Partition, s settings) error {
 		p.failAll(ErrNotLeader)
 	}
 	p.advance()
-	if next.durable && p.log.SyncedOffset() < p.log.LogEndOffset() {
-		p.log.WhenSynced(p.log.LogEndOffset(), p)
+	if next.durable && p.log().SyncedOffset() < p.log().LogEndOffset() {
+		p.log().WhenSynced(p.log().LogEndOffset(), p)
 	}
 	if old.leader != next.leader || old.epoch != next.epoch {
 		p.wakeFetches()
@@ -117,10 +122,10 @@ func (p *Partition) advance() (moved bool) {
 		return false
 	}
 	if len(r.isr) == 1 && r.isr[0] == r.self {
-		moved = p.raise(r.highWatermark(p.log.LogEndOffset(), p.log.SyncedOffset(), nil))
+		moved = p.raise(r.highWatermark(p.log().LogEndOffset(), p.log().SyncedOffset(), nil))
 	} else {
 		p.mu.Lock()
-		hw := r.highWatermark(p.log.LogEndOffset(), p.log.SyncedOffset(), p.ends)
+		hw := r.highWatermark(p.log().LogEndOffset(), p.log().SyncedOffset(), p.ends)
 		p.mu.Unlock()
 		moved = p.raise(hw)
 	}
@@ -133,11 +138,18 @@ func (p *Partition) advance() (moved bool) {
 	return moved
 }
 
-func (p *Partition) raise(hw int64) bool { return hw >= 0 && p.log.SetHighWatermark(hw) }
+func (p *Partition) raise(hw int64) bool { return hw >= 0 && p.log().SetHighWatermark(hw) }
 
 // Synced implements flush.Waiter: the log tells that what was appended is durable, or never
 // will be.
 func (p *Partition) Synced(err error) {
+	if errors.Is(err, engine.ErrMoved) {
+		p.advance()
+		if p.log().Failure() == nil { // else changeLog is not done yet, and asks itself
+			p.waitAgain()
+		}
+		return
+	}
 	if err != nil {
 		p.failSynced(err)
 		p.wakeFetches()
@@ -171,7 +183,9 @@ func (p *Partition) DeleteRecords(offset int64) (logStart int64, err error) {
 	if r.compactOnly {
 		return -1, ErrPolicyViolation
 	}
-	logStart, err = p.log.DeleteRecordsBefore(offset)
+	p.lead.RLock() // the log that it is done to must not have been replaced
+	logStart, err = p.log().DeleteRecordsBefore(offset)
+	p.lead.RUnlock()
 	if err == nil {
 		p.wakeFetches()
 	}

@@ -37,7 +37,7 @@ func (p *Partition) Produce(b record.Batch, acks int16, requiredEpoch int32, ori
 		err = ErrNotEnoughReplicas
 	}
 	if err == nil {
-		res.Appended, err = p.log.AppendAsLeader(b, r.epoch, origin)
+		res.Appended, err = p.log().AppendAsLeader(b, r.epoch, origin)
 	}
 	p.lead.RUnlock()
 	if err != nil {
@@ -46,10 +46,10 @@ func (p *Partition) Produce(b record.Batch, acks int16, requiredEpoch int32, ori
 	if !p.advance() {
 		p.wakeFetches() // followers wait for the log's end
 	}
-	n := needs(acks, res.LastOffset, res.MustSync).left(p.log.HighWatermark(), p.log.SyncedOffset())
+	n := needs(acks, res.LastOffset, res.MustSync).left(p.log().HighWatermark(), p.log().SyncedOffset())
 	if n.met() {
-		if r.durable && res.MustSync && p.log.HighWatermark() <= res.LastOffset {
-			p.log.WhenSynced(res.LastOffset+1, p) // acks=0: only the high watermark waits
+		if r.durable && res.MustSync && p.log().HighWatermark() <= res.LastOffset {
+			p.log().WhenSynced(res.LastOffset+1, p) // acks=0: only the high watermark waits
 		}
 		return res, false
 	}
@@ -96,7 +96,7 @@ func (p *Partition) park(n need, a engine.Appended, done ProduceDone, slot int, 
 	// From here on e may be ended, and used again, at any time.
 	switch r := p.role.Load(); {
 	case n.synced:
-		p.log.WhenSynced(n.offset, p)
+		p.log().WhenSynced(n.offset, p)
 	case !r.leads():
 		p.failAll(ErrNotLeader)
 		return
@@ -110,7 +110,7 @@ func (p *Partition) park(n need, a engine.Appended, done ProduceDone, slot int, 
 // complete ends what the watermarks allow.
 func (p *Partition) complete() {
 	p.mu.Lock()
-	hw, synced := p.log.HighWatermark(), p.log.SyncedOffset()
+	hw, synced := p.log().HighWatermark(), p.log().SyncedOffset()
 	var few [32]*parked
 	ready := few[:0]
 	for len(p.synced.list) > 0 && !p.synced.list[0].need.left(hw, synced).synced {

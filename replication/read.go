@@ -57,7 +57,7 @@ func (p *Partition) Read(q ReadRequest) (ReadResult, error) {
 	if follower && !r.isReplica(q.ReplicaID) {
 		return ReadResult{}, ErrNotLeader // as Kafka: it follows a partition that is not its
 	}
-	res := ReadResult{HighWatermark: p.log.HighWatermark(), LastStable: p.log.LastStableOffset(), LogStart: p.log.LogStartOffset(), PreferredReplica: -1}
+	res := ReadResult{HighWatermark: p.log().HighWatermark(), LastStable: p.log().LastStableOffset(), LogStart: p.log().LogStartOffset(), PreferredReplica: -1}
 	if q.LastFetchedEpoch >= 0 {
 		diverging, err := p.diverging(q)
 		if err != nil || diverging != nil {
@@ -68,12 +68,17 @@ func (p *Partition) Read(q ReadRequest) (ReadResult, error) {
 	upTo := res.HighWatermark
 	switch {
 	case follower:
-		upTo = p.log.LogEndOffset()
+		upTo = p.log().LogEndOffset()
 	case q.ReadCommitted:
 		upTo = res.LastStable
 	}
+	log := p.log()
 	var err error
-	if res.Range, err = p.log.Read(q.Offset, q.MaxBytes, upTo, q.MinOne); err != nil {
+	res.Range, err = log.Read(q.Offset, q.MaxBytes, upTo, q.MinOne)
+	if err != nil && p.log() != log { // it was moved under the read
+		res.Range, err = p.log().Read(q.Offset, q.MaxBytes, upTo, q.MinOne)
+	}
+	if err != nil {
 		return ReadResult{}, err
 	}
 	if q.ReadCommitted && res.Range.LenBytes > 0 {
@@ -90,10 +95,10 @@ func (p *Partition) Read(q ReadRequest) (ReadResult, error) {
 
 // diverging finds out whether the reader's last batch is one of ours (KIP-320, KIP-595).
 func (p *Partition) diverging(q ReadRequest) (*EpochEnd, error) {
-	epoch, end := p.log.EndOffsetForEpoch(q.LastFetchedEpoch)
+	epoch, end := p.log().EndOffsetForEpoch(q.LastFetchedEpoch)
 	switch {
 	case epoch < 0 || end < 0:
-		return nil, &engine.OffsetOutOfRangeError{Offset: q.Offset, Start: p.log.LogStartOffset(), End: p.log.LogEndOffset()}
+		return nil, &engine.OffsetOutOfRangeError{Offset: q.Offset, Start: p.log().LogStartOffset(), End: p.log().LogEndOffset()}
 	case epoch < q.LastFetchedEpoch || end < q.Offset:
 		return &EpochEnd{Epoch: epoch, EndOffset: end}, nil
 	}
@@ -101,7 +106,7 @@ func (p *Partition) diverging(q ReadRequest) (*EpochEnd, error) {
 }
 
 func (p *Partition) aborted(from, to int64) ([]AbortedTxn, error) {
-	txns, err := p.log.Aborted(from, to)
+	txns, err := p.log().Aborted(from, to)
 	if err != nil || len(txns) == 0 {
 		return nil, err
 	}
@@ -144,13 +149,13 @@ func (p *Partition) ListOffset(q ListRequest) (ListedOffset, error) {
 	if err := r.access(q.CurrentLeaderEpoch); err != nil {
 		return none, err
 	}
-	if err := p.log.Failure(); err != nil {
+	if err := p.log().Failure(); err != nil {
 		return none, err
 	}
-	bound := p.log.HighWatermark()
+	bound := p.log().HighWatermark()
 	switch {
 	case q.ReplicaID >= 0:
-		bound = p.log.LogEndOffset()
+		bound = p.log().LogEndOffset()
 	case bound < r.epochStart:
 		// The high watermark of a former epoch may lie above what is known here: what is
 		// told now must never go back (KIP-207).
@@ -158,7 +163,7 @@ func (p *Partition) ListOffset(q ListRequest) (ListedOffset, error) {
 			return none, ErrOffsetNotAvailable
 		}
 	case q.ReadCommitted:
-		bound = p.log.LastStableOffset()
+		bound = p.log().LastStableOffset()
 	}
 	var found bool
 	var err error
@@ -167,12 +172,12 @@ func (p *Partition) ListOffset(q ListRequest) (ListedOffset, error) {
 	case LatestTimestamp:
 		return ListedOffset{Offset: bound, Timestamp: -1, LeaderEpoch: r.epoch}, nil
 	case EarliestTimestamp, EarliestLocalTimestamp:
-		start := p.log.LogStartOffset()
-		return ListedOffset{Offset: start, Timestamp: -1, LeaderEpoch: p.log.EpochForOffset(start)}, nil
+		start := p.log().LogStartOffset()
+		return ListedOffset{Offset: start, Timestamp: -1, LeaderEpoch: p.log().EpochForOffset(start)}, nil
 	case MaxTimestamp:
-		out.Offset, out.Timestamp, out.LeaderEpoch, found, err = p.log.OffsetOfMaxTimestamp()
+		out.Offset, out.Timestamp, out.LeaderEpoch, found, err = p.log().OffsetOfMaxTimestamp()
 	default:
-		out.Offset, out.Timestamp, out.LeaderEpoch, found, err = p.log.OffsetForTimestamp(q.Timestamp)
+		out.Offset, out.Timestamp, out.LeaderEpoch, found, err = p.log().OffsetForTimestamp(q.Timestamp)
 	}
 	if err != nil || !found || out.Offset >= bound {
 		return none, err
@@ -187,12 +192,12 @@ func (p *Partition) EndOffsetForEpoch(epoch, currentEpoch int32) (foundEpoch int
 	if err := p.role.Load().access(currentEpoch); err != nil {
 		return -1, -1, err
 	}
-	if err := p.log.Failure(); err != nil {
+	if err := p.log().Failure(); err != nil {
 		return -1, -1, err
 	}
 	if epoch < 0 {
 		return -1, -1, nil
 	}
-	foundEpoch, endOffset = p.log.EndOffsetForEpoch(epoch)
+	foundEpoch, endOffset = p.log().EndOffsetForEpoch(epoch)
 	return foundEpoch, endOffset, nil
 }

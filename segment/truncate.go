@@ -181,6 +181,7 @@ func (c *Chain) restartAt(offset int64) error {
 		return err
 	}
 	if err := c.o.FS.SyncDir(c.o.Dir); err != nil {
+		s.drop() // on no list: nobody else would close it
 		return err
 	}
 	s.nameSynced = true
