@@ -216,7 +216,7 @@ func (s *Store) pick(now time.Time) *cleanable {
 	var maxRatio float64
 	var overdueMs int64
 	for l := range s.Logs() {
-		if c.taken(l) {
+		if c.taken(l) || s.isMoving(l) {
 			continue
 		}
 		if err := l.rollOverdue(now); err != nil {

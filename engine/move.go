@@ -254,6 +254,7 @@ func (m *Move) seal() error {
 	}
 	f.logStart.Store(src.logStart.Load())
 	f.hw.Store(src.hw.Load())
+	f.cleanedTo.Store(src.cleanedTo.Load())
 	f.appendMu.Unlock()
 	if err == nil {
 		err = f.close()
@@ -267,6 +268,7 @@ func (m *Move) seal() error {
 		logs := append(m.s.logsOf(m.dst), f)
 		for file, value := range map[string]func(*Log) (int64, bool){
 			checkpoint.RecoveryPointFile: recoveryPointOf, checkpoint.LogStartFile: logStartOf, checkpoint.HighWatermarkFile: highWatermarkOf,
+			checkpoint.CleanerFile: cleanedToOf,
 		} {
 			err = errors.Join(err, m.dst.save(file, logs, value))
 		}
@@ -290,6 +292,7 @@ func (m *Move) takeName() (*Log, error) {
 		next, _, err = openLog(m.dst.host, openSpec{
 			tp: src.tp, dir: final, cfg: src.Config(), clean: true,
 			recoveryPoint: f.RecoveryPoint(), logStart: src.LogStartOffset(), highWatermark: src.HighWatermark(),
+			cleanedTo: src.cleanedTo.Load(),
 		})
 	}
 	if err == nil {
@@ -341,7 +344,7 @@ func (m *Move) retire() {
 
 func (s *Store) saveAll(d *logDir) {
 	if d.failure() == nil {
-		d.bestEffort("checkpoint not written", errors.Join(d.saveRecoveryPoints(), d.saveLogStarts(), d.saveHighWatermarks()))
+		d.bestEffort("checkpoint not written", errors.Join(d.saveRecoveryPoints(), d.saveLogStarts(), d.saveHighWatermarks(), d.saveCleaned()))
 	}
 }
 
@@ -395,6 +398,14 @@ func (s *Store) leaveMoves() {
 	for _, m := range list {
 		m.Leave()
 	}
+}
+
+// isMoving tells whether a log is being copied: it is not cleaned then. A cleaning between two
+// pieces of the copy could take away a tombstone whose key is in the first.
+func (s *Store) isMoving(l *Log) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.moves[l.tp] != nil
 }
 
 // MoveStatus is how far a move is (DescribeLogDirs).

@@ -158,6 +158,49 @@ func TestMove(t *testing.T) {
 	}
 }
 
+// A log that was compacted keeps its holes and how far it was cleaned, and is not cleaned
+// while it is copied.
+func TestMoveOfACompactedLog(t *testing.T) {
+	disk := memfs.New()
+	e := moveEnv(t, disk)
+	e.opts.DefaultConfig.CleanupCompact, e.opts.DefaultConfig.CleanupDelete = true, false
+	e.opts.DefaultConfig.MinCleanableRatio = 0
+	s := e.open(t)
+	l := wanderer(t, s) // all records have one key
+	if s.Clean() == 0 {
+		t.Fatal("nothing was cleaned")
+	}
+	cleaned := l.cleanedTo.Load()
+	offsets, want := values(t, l)
+	if len(want) >= 26 || cleaned == never {
+		t.Fatalf("%d records are left, cleaned to %d", len(want), cleaned)
+	}
+	m, err := s.BeginMove(movedTP, map[string]string{"/a": "/b", "/b": "/a"}[l.LogDir()])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Clean(); n != 0 {
+		t.Error("it was cleaned while it was copied")
+	}
+	next, err := m.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(l *Log) {
+		t.Helper()
+		o, got := values(t, l)
+		if !reflect.DeepEqual(got, want) || !reflect.DeepEqual(o, offsets) || l.cleanedTo.Load() != cleaned {
+			t.Errorf("offsets %v, want %v; cleaned to %d, want %d", o, offsets, l.cleanedTo.Load(), cleaned)
+		}
+	}
+	check(next)
+	s.Kill()
+	s = e.open(t)
+	l, _ = s.Get(movedTP)
+	check(l)
+	mustClose(t, s)
+}
+
 // What happens to the log while it is copied happens to the copy.
 func TestMoveFollowsTheLog(t *testing.T) {
 	for name, change := range map[string]func(l *Log) error{
