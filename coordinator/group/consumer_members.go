@@ -43,6 +43,21 @@ func (c *consumerGroup) checkCommit(memberID, _ string, epoch int32) protocol.Er
 	return consumerCode(c.g.CheckCommit(memberID, epoch))
 }
 
+// checkLate sets the codes of a commit in an epoch that its member has left meanwhile.
+func (c *consumerGroup) checkLate(topics *topicView, q *CommitRequest) {
+	for i := range q.Offsets {
+		o := &q.Offsets[i]
+		if o.Code != protocol.CodeNone {
+			continue
+		}
+		if id, _, ok := topics.ByName(o.Topic); ok {
+			o.Code = consumerCode(c.g.CheckLateCommit(q.MemberID, q.Generation, id, o.Partition))
+		} else {
+			o.Code = protocol.CodeStaleMemberEpoch
+		}
+	}
+}
+
 func (c *consumerGroup) committed(string, classic.Now) {}
 
 func (c *consumerGroup) checkFetch(memberID string, epoch int32) protocol.ErrorCode {

@@ -44,6 +44,10 @@ func (c *Coordinator) Commit(group string, q *CommitRequest, done func()) {
 	switch {
 	case e != nil:
 		code = e.members.checkCommit(q.MemberID, q.InstanceID, q.Generation)
+		if cg, ok := e.members.(*consumerGroup); ok && code == protocol.CodeStaleMemberEpoch {
+			code = protocol.CodeNone
+			cg.checkLate(c.topics.Load(), q)
+		}
 	case q.Generation >= 0:
 		code = protocol.CodeIllegalGeneration // a member of a group that is not there any more
 	default:

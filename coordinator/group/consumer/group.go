@@ -19,11 +19,11 @@ type Group struct {
 	topics      map[string]topic // what the group subscribes to and exists
 	regexes     map[string]*journal.ConsumerRegex
 
-	static       map[string]string    // instance id to member id
-	owners       map[partition]string // member that has it assigned or pending
-	nameMembers  map[string]int       // subscribed topic name to number of members
-	regexMembers map[string]int       // regular expression to number of members
-	classic      int                  // members of the classic protocol
+	static       map[string]string // instance id to member id
+	owners       map[partition]owner
+	nameMembers  map[string]int // subscribed topic name to number of members
+	regexMembers map[string]int // regular expression to number of members
+	classic      int            // members of the classic protocol
 
 	// checked is the metadata version by which topics was last compared; -1 for none.
 	checked   int64
@@ -37,6 +37,13 @@ type partition struct {
 	index int32
 }
 
+// owner is the member that has a partition assigned or pending, and the epoch in which it
+// came to it. After a restart that may be a later one, never an earlier one.
+type owner struct {
+	member string
+	since  int32
+}
+
 type topic struct {
 	id         TopicID
 	partitions int32
@@ -46,7 +53,7 @@ type topic struct {
 func New(id string) *Group {
 	return &Group{
 		id: id, members: make(map[string]*Member), target: make(map[string]Assignment), topics: make(map[string]topic),
-		regexes: make(map[string]*journal.ConsumerRegex), static: make(map[string]string), owners: make(map[partition]string),
+		regexes: make(map[string]*journal.ConsumerRegex), static: make(map[string]string), owners: make(map[partition]owner),
 		nameMembers: make(map[string]int), regexMembers: make(map[string]int), checked: -1,
 		compiled: make(map[string]*regexp.Regexp), deadlines: make(map[string]*deadlines), wakeMs: math.MaxInt64,
 	}

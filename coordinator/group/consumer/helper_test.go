@@ -143,12 +143,12 @@ func kept(g *Group) any {
 		Topics             map[string]topic
 		Regexes            map[string]journal.ConsumerRegex
 		Static             map[string]string
-		Owners             map[partition]string
+		Owners             map[partition]string // without epochs, which compaction may lose
 		Names, RegexCount  map[string]int
 		Classic            int
 	}
 	s := state{Epoch: g.epoch, TargetEpoch: max(g.targetEpoch, 0), Members: map[string]Member{}, Target: g.target, Topics: g.topics,
-		Regexes: map[string]journal.ConsumerRegex{}, Static: g.static, Owners: g.owners, Names: g.nameMembers, RegexCount: g.regexMembers, Classic: g.classic}
+		Regexes: map[string]journal.ConsumerRegex{}, Static: g.static, Owners: map[partition]string{}, Names: g.nameMembers, RegexCount: g.regexMembers, Classic: g.classic}
 	for id, m := range g.members {
 		c := *m
 		if len(c.Assigned) == 0 {
@@ -158,6 +158,9 @@ func kept(g *Group) any {
 			c.Pending = nil
 		}
 		s.Members[id] = c
+	}
+	for key, o := range g.owners {
+		s.Owners[key] = o.member
 	}
 	for id, r := range g.regexes {
 		s.Regexes[id] = *r

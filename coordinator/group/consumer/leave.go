@@ -6,7 +6,8 @@ import (
 )
 
 // leave handles a heartbeat by which a member leaves. A static one may announce that it
-// will be back: it then keeps its partitions for the length of its session.
+// will be back: it then keeps its partitions for the length of its session. Kafka wants its
+// instance id in the request; clients leave it out (franz-go 1.22), and it is known.
 func (s *step) leave(q *protocol.ConsumerGroupHeartbeatRequest) (*protocol.ConsumerGroupHeartbeatResponse, error) {
 	g := s.g
 	m := g.members[q.MemberID]
@@ -25,6 +26,9 @@ func (s *step) leave(q *protocol.ConsumerGroupHeartbeatRequest) (*protocol.Consu
 	resp := protocol.ConsumerGroupHeartbeatResponse{}
 	resp.MemberID, resp.MemberEpoch = protocol.Str(m.ID), q.MemberEpoch
 	if q.MemberEpoch == EpochLeaveStatic {
+		if m.InstanceID == "" {
+			return nil, invalid("InstanceId can't be null.")
+		}
 		away := *m
 		away.Epoch, away.Pending = EpochLeaveStatic, nil
 		s.record(currentRecord(g.id, &away))

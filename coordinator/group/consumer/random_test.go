@@ -278,8 +278,8 @@ func (s *schedule) checkOwners() {
 					s.t.Fatalf("seed %d: %x-%d is used by %s and %s", s.seed, id[0], p, other, c.id)
 				}
 				users[key] = c.id
-				if s.g.owners[key] != c.id {
-					s.t.Fatalf("seed %d: %s uses %x-%d, which the group gives to %q", s.seed, c.id, id[0], p, s.g.owners[key])
+				if s.g.owners[key].member != c.id {
+					s.t.Fatalf("seed %d: %s uses %x-%d, which the group gives to %q", s.seed, c.id, id[0], p, s.g.owners[key].member)
 				}
 			}
 		}

@@ -134,8 +134,8 @@ func (s *step) reconcile(m *Member, targetEpoch int32, target Assignment, owned 
 // its own.
 func (s *step) taken(member string) func(TopicID, int32) bool {
 	return func(id TopicID, p int32) bool {
-		owner, ok := s.g.owners[partition{id, p}]
-		return ok && owner != member && owner != s.replaced
+		o, ok := s.g.owners[partition{id, p}]
+		return ok && o.member != member && o.member != s.replaced
 	}
 }
 

@@ -110,10 +110,14 @@ func (g *Group) replayCurrent(r *journal.ConsumerRecord) {
 
 // replace puts a member in the place of its former self; nil is no member.
 func (g *Group) replace(old, m *Member) {
+	if m != nil {
+		g.own(m, m.Assigned)
+		g.own(m, m.Pending)
+	}
 	if old != nil {
 		g.count(old, -1)
-		g.disown(old, old.Assigned)
-		g.disown(old, old.Pending)
+		g.disown(old, m, old.Assigned)
+		g.disown(old, m, old.Pending)
 		if g.static[old.InstanceID] == old.ID {
 			delete(g.static, old.InstanceID)
 		}
@@ -127,8 +131,6 @@ func (g *Group) replace(old, m *Member) {
 	}
 	g.members[m.ID] = m
 	g.count(m, 1)
-	g.own(m, m.Assigned)
-	g.own(m, m.Pending)
 	if m.InstanceID != "" {
 		g.static[m.InstanceID] = m.ID
 	}
@@ -158,18 +160,23 @@ func add(counts map[string]int, key string, by int) int {
 	return n
 }
 
+// own makes a member the owner of what it is not the owner of yet.
 func (g *Group) own(m *Member, a Assignment) {
 	for id, parts := range a {
 		for _, p := range parts {
-			g.owners[partition{id, p}] = m.ID
+			if key := (partition{id, p}); g.owners[key].member != m.ID {
+				g.owners[key] = owner{m.ID, m.Epoch}
+			}
 		}
 	}
 }
 
-func (g *Group) disown(m *Member, a Assignment) {
+// disown ends the ownership of what the member has no more.
+func (g *Group) disown(old, m *Member, a Assignment) {
 	for id, parts := range a {
 		for _, p := range parts {
-			if key := (partition{id, p}); g.owners[key] == m.ID {
+			key := partition{id, p}
+			if g.owners[key].member == old.ID && (m == nil || !m.Assigned.Has(id, p) && !m.Pending.Has(id, p)) {
 				delete(g.owners, key)
 			}
 		}

@@ -133,6 +133,20 @@ func (g *Group) CheckCommit(member string, epoch int32) error {
 	return g.checkEpoch(member, epoch)
 }
 
+// CheckLateCommit tells whether a member of the new protocol may commit an offset of one
+// partition in an epoch that it has left meanwhile: it had the partition then, and has it
+// still, so nobody else can have committed (as Kafka since 4.3). Such a commit was on its
+// way when the member heard of its new epoch.
+func (g *Group) CheckLateCommit(member string, epoch int32, id TopicID, index int32) error {
+	m := g.members[member]
+	if m != nil && m.Classic == nil && epoch < m.Epoch && epoch > 0 {
+		if o, ok := g.owners[partition{id, index}]; ok && o.member == member && o.since <= epoch {
+			return nil
+		}
+	}
+	return g.CheckCommit(member, epoch)
+}
+
 // CheckFetch tells whether committed offsets may be read. A reader that names no member may.
 func (g *Group) CheckFetch(member string, epoch int32) error {
 	if member == "" && epoch < 0 {

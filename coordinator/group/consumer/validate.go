@@ -23,8 +23,6 @@ func Validate(q *protocol.ConsumerGroupHeartbeatRequest, version int16, c *Confi
 		if q.SubscribedTopicNames == nil && !q.SubscribedTopicRegex.Valid {
 			return invalid("Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.")
 		}
-	case q.MemberEpoch == EpochLeaveStatic && !q.InstanceID.Valid:
-		return invalid("InstanceId can't be null.")
 	case q.MemberEpoch < EpochLeaveStatic:
 		return invalid("MemberEpoch is invalid.")
 	}
