@@ -25,6 +25,7 @@ import (
 	"github.com/millrace/millrace/tools/cluster"
 	"github.com/millrace/millrace/tools/configs"
 	"github.com/millrace/millrace/tools/console"
+	"github.com/millrace/millrace/tools/doctor"
 	"github.com/millrace/millrace/tools/dumplog"
 	"github.com/millrace/millrace/tools/groups"
 	"github.com/millrace/millrace/tools/offsets"
@@ -94,6 +95,7 @@ func toolbox() []tool {
 		{"get-offsets", "kafka-get-offsets", offsets.Command},
 		{"dump-log", "kafka-dump-log", dumplog.Command},
 		{"server-stop", "kafka-server-stop", stopCommand},
+		{"doctor", "", doctor.Command},
 		{"bench", "", bench.Command},
 		{"", "kafka-producer-perf-test", perf.Producer},
 		{"", "kafka-consumer-perf-test", perf.Consumer},
@@ -171,7 +173,7 @@ func prepare(root *cobra.Command, args []string) []string {
 }
 
 // noArguments marks commands that mean something without any argument.
-const noArguments = "millrace/no-arguments"
+const noArguments = cli.NoArguments
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{

@@ -11,6 +11,10 @@ import (
 // "--compression-codec snappy"), as jopt-simple's withOptionalArg.
 const optionalValue = "millrace/optional-value"
 
+// NoArguments is the annotation of commands that mean something without any argument; the
+// others show their help then.
+const NoArguments = "millrace/no-arguments"
+
 // Normalize rewrites args so that pflag reads them as Kafka's tools (jopt-simple) do: a
 // known option may be written with one dash (-daemon, -topic), and an option whose value
 // is optional takes the next word when that is not an option.
