@@ -47,7 +47,7 @@ PREFIX ?= /opt/kafka
 test: setup build ## everything that proves it, set-up included (what .ci/run calls)
 	@rm -f $(TOTALS)
 	@status=0; \
-	for step in lint test-unit test-conformance test-clients; do \
+	for step in lint test-unit test-conformance test-clients test-franz; do \
 	  echo "== $$step ($$(date -u +%H:%M:%S))"; \
 	  $(MAKE) --no-print-directory $$step || status=1; \
 	done; \
@@ -76,7 +76,17 @@ test-conformance: build ## kill -9 rounds, power cuts and retention against the 
 
 .PHONY: test-clients
 test-clients: setup build ## clients that others wrote, against the real binary (their own module, cgo)
-	@MILLRACE_BIN=$(CURDIR)/bin/millrace CGO_ENABLED=1 $(GOTEST) -name clients -dir conformance/clients -- -count=1 -timeout 15m ./...
+	@MILLRACE_BIN=$(CURDIR)/bin/millrace CGO_ENABLED=1 $(GOTEST) -name clients -dir conformance/clients -- -count=1 -timeout 15m -parallel 5 ./...
+
+# The suite's ETL tests move FRANZ_RECORDS records through chains of groups (upstream: 500,000).
+FRANZ_RECORDS ?= 50000
+.PHONY: test-franz
+test-franz: build ## franz-go's own tests of its client, against the real binary; without those that use transactions
+	@mkdir -p bin
+	@$(GO) build -o bin/withbroker ./conformance/withbroker
+	@MILLRACE_BIN=$(CURDIR)/bin/millrace KGO_LOG_LEVEL=none KGO_TEST_RF=1 KGO_TEST_RECORDS=$(FRANZ_RECORDS) \
+	  bin/withbroker -config group.initial.rebalance.delay.ms=0 -config offsets.topic.num.partitions=5 -- \
+	  $(GOTEST) -name franz-go -dir conformance/clients -- -count=1 -timeout 8m -skip '^TestTxnEtl$$' github.com/twmb/franz-go/pkg/kgo
 
 .PHONY: race
 race: ## all tests of the root module with the race detector
