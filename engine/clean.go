@@ -251,6 +251,9 @@ func (w *rewrite) group(parts []segment.Part) error {
 		}
 	}
 	w.round.TrimMemory(w.job.buf)
+	if err := w.job.ctx.Err(); err != nil {
+		return errors.Join(err, out.Discard())
+	}
 	if !w.changed {
 		return out.Discard() // it would be the same again
 	}

@@ -596,7 +596,7 @@ func TestALogThatIsDeletedWhileItIsCleaned(t *testing.T) {
 	put(t, l, testStart.UnixMilli(), "a", val)
 	put(t, l, testStart.UnixMilli(), "a", val)
 	roll(t, l)
-	found := s.pick(e.clock.Now())
+	found, way := s.pick(e.clock.Now())
 	if found == nil {
 		t.Fatal("not due")
 	}
@@ -604,7 +604,7 @@ func TestALogThatIsDeletedWhileItIsCleaned(t *testing.T) {
 		t.Fatal(err)
 	}
 	thread := &cleanThread{s: s}
-	job := s.newJob(thread)
+	job := s.newJob(thread, way.ctx)
 	_, err := l.clean(found, job, e.clock.Now())
 	if err == nil {
 		t.Error("a deleted log was cleaned")
@@ -646,4 +646,37 @@ func TestNothingGoesForWhatIsNotDurable(t *testing.T) {
 			t.Errorf("%d%%: %q is left", percent, got)
 		}
 	}
+}
+
+// TestACleaningIsAborted ends one that waits for its share of bytes, and lets none begin.
+func TestACleaningIsAborted(t *testing.T) {
+	e := compactEnv(t)
+	e.opts.Cleaner.MaxBytesPerSecond = 1
+	s := e.open(t)
+	l := mustCreate(t, s, "c", e.opts.DefaultConfig)
+	for range 40 {
+		put(t, l, testStart.UnixMilli(), "k", make([]byte, 20_000))
+	}
+	roll(t, l)
+	done := make(chan int)
+	go func() { done <- s.Clean() }()
+	for s.CleanerStatus().Running == 0 || e.clock.Pending() == 0 {
+		time.Sleep(time.Millisecond) // until it waits for the clock
+	}
+	s.cleaners.abortAndPause(l)
+	if n := <-done; n != 0 {
+		t.Errorf("%d cleanings", n)
+	}
+	s.SetCleanerConfig(CleanerConfig{})
+	if n := s.Clean(); n != 0 {
+		t.Error("cleaned while it was paused")
+	}
+	if st := s.CleanerStatus(); st.Running != 0 || len(st.Uncleanable) != 0 {
+		t.Errorf("%+v", st)
+	}
+	s.cleaners.resume(l)
+	if n := s.Clean(); n != 1 {
+		t.Error("not cleaned after it")
+	}
+	wantLeft(t, l, "cleaned", "39:k")
 }

@@ -80,14 +80,22 @@ type cleaners struct {
 
 	mu          sync.Mutex
 	threads     int // started
-	busy        map[*Log]bool
+	busy        map[*Log]*underWay
+	paused      map[*Log]int // by how many
 	uncleanable map[*Log]error
 	status      CleanerStatus
 }
 
+// underWay is a cleaning that somebody may end.
+type underWay struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
 func (c *cleaners) init(cfg CleanerConfig) {
 	c.ctx, c.stop = context.WithCancel(context.Background())
-	c.busy, c.uncleanable = make(map[*Log]bool), make(map[*Log]error)
+	c.busy, c.paused, c.uncleanable = make(map[*Log]*underWay), make(map[*Log]int), make(map[*Log]error)
 	c.cfg.Store(&cfg)
 }
 
@@ -163,12 +171,12 @@ func (s *Store) cleanNext(t *cleanThread) bool {
 		return false
 	}
 	now := s.o.Clock.Now()
-	next := s.pick(now)
+	next, way := s.pick(now)
 	if next == nil {
 		return false
 	}
 	defer c.done(next.log)
-	job := s.newJob(t)
+	job := s.newJob(t, way.ctx)
 	to, err := next.log.clean(next, job, now)
 	result := Cleaning{TopicPartition: next.log.tp, From: next.FirstDirty, To: to, Stats: job.stats, Err: err}
 	result.Duration = s.o.Clock.Now().Sub(now)
@@ -188,12 +196,12 @@ func (s *Store) cleanNext(t *cleanThread) bool {
 }
 
 // newJob gives a thread its share of the memory.
-func (s *Store) newJob(t *cleanThread) *cleanJob {
+func (s *Store) newJob(t *cleanThread, ctx context.Context) *cleanJob {
 	cfg := *s.cleaners.cfg.Load()
 	threads := max(cfg.Threads, 1)
 	t.mem.ChunkBytes = int64(max(cfg.IOBufferBytes/threads/2, 4096))
 	return &cleanJob{
-		ctx: s.cleaners.ctx, cfg: cfg, share: cfg.DedupeBufferBytes / int64(threads), buf: cfg.IOBufferBytes / threads / 2,
+		ctx: ctx, cfg: cfg, share: cfg.DedupeBufferBytes / int64(threads), buf: cfg.IOBufferBytes / threads / 2,
 		keys: &t.keys, mem: &t.mem, wait: s.waitToClean,
 	}
 }
@@ -209,7 +217,7 @@ func (l *Log) setCleaned(to int64) error {
 }
 
 // pick chooses the next log and marks it as busy.
-func (s *Store) pick(now time.Time) *cleanable {
+func (s *Store) pick(now time.Time) (*cleanable, *underWay) {
 	c := &s.cleaners
 	var list []cleanable
 	var candidates []cleaner.Candidate
@@ -235,13 +243,15 @@ func (s *Store) pick(now time.Time) *cleanable {
 	for {
 		i := cleaner.Pick(candidates)
 		if i < 0 {
-			return nil
+			return nil, nil
 		}
-		if l := list[i].log; !c.busy[l] {
-			c.busy[l] = true
-			return &list[i]
+		if l := list[i].log; c.busy[l] == nil && c.paused[l] == 0 {
+			way := &underWay{done: make(chan struct{})}
+			way.ctx, way.cancel = context.WithCancel(c.ctx)
+			c.busy[l] = way
+			return &list[i], way
 		}
-		candidates[i] = cleaner.Candidate{} // another thread was faster
+		candidates[i] = cleaner.Candidate{} // somebody else was faster
 	}
 }
 
@@ -249,13 +259,36 @@ func (s *Store) pick(now time.Time) *cleanable {
 func (c *cleaners) taken(l *Log) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.busy[l] || c.uncleanable[l] != nil
+	return c.busy[l] != nil || c.paused[l] > 0 || c.uncleanable[l] != nil
 }
 
 func (c *cleaners) done(l *Log) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.busy[l].cancel()
+	close(c.busy[l].done)
 	delete(c.busy, l)
+}
+
+// abortAndPause ends the cleaning of a log, if one is under way, and lets none begin until
+// resume was called as often.
+func (c *cleaners) abortAndPause(l *Log) {
+	c.mu.Lock()
+	c.paused[l]++
+	way := c.busy[l]
+	c.mu.Unlock()
+	if way != nil {
+		way.cancel()
+		<-way.done
+	}
+}
+
+func (c *cleaners) resume(l *Log) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.paused[l]--; c.paused[l] <= 0 {
+		delete(c.paused, l)
+	}
 }
 
 func (c *cleaners) note(r *Cleaning, buffer float64) {
@@ -283,9 +316,7 @@ func (c *cleaners) note(r *Cleaning, buffer float64) {
 func (s *Store) cleanFailed(l *Log, err error) (setAside, again bool) {
 	var poisoned *segment.PoisonedError
 	switch {
-	case s.cleaners.ctx.Err() != nil, l.Failure() != nil, errors.Is(err, segment.ErrClosed):
-		return false, false
-	case errors.Is(err, segment.ErrChanged):
+	case errors.Is(err, context.Canceled), l.Failure() != nil, errors.Is(err, segment.ErrClosed), errors.Is(err, segment.ErrChanged):
 		return false, false
 	case segment.IsDiskFull(err):
 		s.o.Log.Warn("log not cleaned: the disk is full; it is tried again", "partition", l.tp.String(), "dir", l.host.dir)
