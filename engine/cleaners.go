@@ -224,7 +224,7 @@ func (s *Store) pick(now time.Time) (*cleanable, *underWay) {
 	var maxRatio float64
 	var overdueMs int64
 	for l := range s.Logs() {
-		if c.taken(l) || s.isMoving(l) {
+		if c.taken(l) {
 			continue
 		}
 		if err := l.rollOverdue(now); err != nil {

@@ -99,6 +99,9 @@ func (s *Store) BeginMove(tp TopicPartition, dir string) (*Move, error) {
 	s.moves[tp] = m
 	d.count++
 	s.mu.Unlock()
+	// A cleaning between two pieces of the copy could take away a tombstone whose key is in
+	// the first.
+	s.cleaners.abortAndPause(src)
 	if err := m.makeFuture(); err != nil {
 		m.Abort()
 		return nil, err
@@ -324,6 +327,7 @@ func (m *Move) handOver(next *Log) {
 	m.over = true
 	failure := m.dst.failure()
 	m.s.mu.Unlock()
+	m.s.cleaners.resume(src)
 	if failure != nil {
 		next.fail(failure) // it failed before it knew this log
 	}
@@ -360,6 +364,7 @@ func (m *Move) Abort() {
 	m.dst.count--
 	future := m.future
 	m.s.mu.Unlock()
+	m.s.cleaners.resume(m.src)
 	if future == nil {
 		return
 	}
@@ -380,6 +385,7 @@ func (m *Move) Leave() {
 		return
 	}
 	m.over = true
+	m.s.cleaners.resume(m.src)
 	delete(m.s.moves, m.src.tp)
 	m.dst.count--
 	if m.future != nil {
@@ -398,14 +404,6 @@ func (s *Store) leaveMoves() {
 	for _, m := range list {
 		m.Leave()
 	}
-}
-
-// isMoving tells whether a log is being copied: it is not cleaned then. A cleaning between two
-// pieces of the copy could take away a tombstone whose key is in the first.
-func (s *Store) isMoving(l *Log) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.moves[l.tp] != nil
 }
 
 // MoveStatus is how far a move is (DescribeLogDirs).
