@@ -78,6 +78,7 @@ func idle(o Options) *Coordinator {
 	c := &Coordinator{o: o, start: o.Clock.Now(), moved: make(chan struct{}), followed: -1}
 	c.changed.L = &c.mu
 	c.table.Store(&table{})
+	c.topics.Store(newTopicView(new(metadata.Image)))
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
