@@ -273,6 +273,7 @@ func TestRefusedChanges(t *testing.T) {
 		{2, "", 0, "retention.ms", "1", 42, "Default topic resources are not allowed"},
 		{4, "1", 0, "log.dirs", "/x", 42, "Cannot update these configs dynamically: [log.dirs]"},
 		{4, "1", 0, "num.partitions", "2", 42, "Cannot update these configs dynamically: [num.partitions]"},
+		{4, "1", 0, "metric.reporters", "x", 42, "Apache Kafka has it; it has no effect here"},
 		{4, "1", 0, "ssl.keystore.password", "x", 42, "not built yet"},
 		{4, "", 0, "advertised.listeners", "PLAINTEXT://x:1", 42, "Cannot update these configs at default cluster level: [advertised.listeners]"},
 		{4, "1", 0, "advertised.listeners", "OTHER://x:1", 42, "advertised.listeners"},

@@ -141,16 +141,23 @@ func (m *Move) restart() error {
 }
 
 // Copy copies until the future log has caught up with what the log had when its last step
-// began. stop is asked between the steps. Errors: those of either log; the move is then to be
+// began. next is told after each step how much it copied; the copy goes on when it returns
+// true, and ends with ErrClosed else. Errors: those of either log; the move is then to be
 // aborted.
-func (m *Move) Copy(stop func() bool) error {
-	for !stop() {
+func (m *Move) Copy(next func(copiedBytes int) bool) error {
+	for {
+		before := m.future.SizeBytes()
 		done, err := m.step()
-		if done || err != nil {
+		if err != nil {
 			return err
 		}
+		if !next(int(max(m.future.SizeBytes()-before, 0))) {
+			return ErrClosed
+		}
+		if done {
+			return nil
+		}
 	}
-	return ErrClosed
 }
 
 // step copies a piece, and tells whether nothing was left of what there was at its begin.

@@ -59,7 +59,7 @@ func move(t *testing.T, s *Store, l *Log) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = m.Copy(func() bool { return false }); err == nil {
+	if err = m.Copy(func(int) bool { return true }); err == nil {
 		_, err = l.AppendAsLeader(idempotent(t, 7, 0, 30, "last"), 1, Client)
 	}
 	var next *Log

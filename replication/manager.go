@@ -27,6 +27,10 @@ type Options struct {
 	// TopicConfig reads a topic's settings, over those of the broker. It is called from the
 	// worker's goroutines.
 	TopicConfig func(settings map[string]string) TopicConfig
+	// MoveBytesPerSecond is how fast logs are copied to other directories, all together
+	// (replica.alter.log.dirs.io.max.bytes.per.second). It is asked for each piece; nil: as
+	// fast as they can.
+	MoveBytesPerSecond func() int64
 }
 
 // Manager holds this broker's partitions and makes them follow the metadata.
@@ -78,7 +82,7 @@ func NewManager(o Options) *Manager {
 		o: o, wheel: newWheel(o.Clock), moved: make(chan struct{}), finished: make(chan struct{}),
 		applied: -1,
 	}
-	m.moves = &moves{m: m, wanted: make(map[engine.TopicPartition]*moving)}
+	m.moves = newMoves(m)
 	m.changed.L = &m.mu
 	m.table.Store(&table{topics: map[string]*localTopic{}})
 	go m.work()

@@ -2,6 +2,7 @@ package replication
 
 import (
 	"sync"
+	"time"
 
 	"github.com/millrace/millrace/engine"
 )
@@ -16,15 +17,29 @@ type moves struct {
 	queue   []*moving // that no goroutine works on yet
 	running int
 	closed  bool
+	free    time.Time // when the pace allows the next piece
 	wg      sync.WaitGroup
+}
+
+func newMoves(m *Manager) *moves {
+	return &moves{m: m, wanted: make(map[engine.TopicPartition]*moving)}
 }
 
 // moving is one log that is to go to dir.
 type moving struct {
 	tp  engine.TopicPartition
 	dir string
-	// stop is set under moves.mu: somebody wants the log elsewhere, or the broker stops.
-	stop bool
+	// stop is closed under moves.mu: somebody wants the log elsewhere, or the broker stops.
+	stop    chan struct{}
+	stopped bool
+}
+
+// end is called under moves.mu.
+func (w *moving) end() {
+	if !w.stopped {
+		w.stopped = true
+		close(w.stop)
+	}
 }
 
 // MoveLog takes the log of a partition to another log directory. It returns when that was
@@ -61,13 +76,13 @@ func (v *moves) want(tp engine.TopicPartition, dir, now string) error {
 		if w.dir == dir {
 			return nil
 		}
-		w.stop = true
+		w.end()
 		delete(v.wanted, tp)
 	}
 	if dir == now {
 		return nil
 	}
-	w := &moving{tp: tp, dir: dir}
+	w := &moving{tp: tp, dir: dir, stop: make(chan struct{})}
 	v.wanted[tp] = w
 	v.queue = append(v.queue, w)
 	// As Kafka's num.replica.alter.log.dirs.threads: one a directory.
@@ -104,7 +119,38 @@ func (v *moves) work() {
 func (v *moves) stopped(w *moving) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return w.stop || v.closed
+	return w.stopped || v.closed
+}
+
+// pace waits until the next piece may be copied after one of so many bytes.
+func (v *moves) pace(w *moving, bytes int) {
+	if v.m.o.MoveBytesPerSecond == nil {
+		return
+	}
+	rate := v.m.o.MoveBytesPerSecond()
+	if rate <= 0 || bytes == 0 {
+		return
+	}
+	cost := time.Duration(float64(bytes) / float64(rate) * float64(time.Second))
+	v.mu.Lock()
+	now := v.m.o.Clock.Now()
+	if v.free.Before(now) {
+		v.free = now
+	}
+	v.free = v.free.Add(cost)
+	wait := v.free.Sub(now)
+	v.mu.Unlock()
+	const worthwhile = time.Millisecond
+	if wait < worthwhile {
+		return
+	}
+	over := make(chan struct{})
+	t := v.m.o.Clock.AfterFunc(wait, func() { close(over) })
+	defer t.Stop()
+	select {
+	case <-over:
+	case <-w.stop:
+	}
 }
 
 func (v *moves) isClosed() bool {
@@ -122,7 +168,11 @@ func (v *moves) move(w *moving) {
 		return
 	}
 	log.Info("moving log to another directory")
-	if err = mv.Copy(func() bool { return v.stopped(w) }); err == nil {
+	next := func(bytes int) bool {
+		v.pace(w, bytes)
+		return !v.stopped(w)
+	}
+	if err = mv.Copy(next); err == nil {
 		err = v.finish(w, mv)
 	}
 	switch {
@@ -151,6 +201,9 @@ func (v *moves) finish(w *moving, mv *engine.Move) error {
 func (v *moves) close() {
 	v.mu.Lock()
 	v.closed = true
+	for _, w := range v.wanted {
+		w.end()
+	}
 	v.mu.Unlock()
 	v.wg.Wait()
 }

@@ -156,6 +156,40 @@ func TestMoveRequests(t *testing.T) {
 	}
 }
 
+// A copy keeps to the pace that is set, and a slow one ends when the broker does.
+func TestMovePace(t *testing.T) {
+	e := twoDirs(t)
+	p := e.topic("")
+	for range 4 {
+		p.Produce(batch(strings.Repeat("x", 500_000)), 1, -1, engine.Client, nil, 0, 1)
+	}
+	e.o.MoveBytesPerSecond = func() int64 { return 1000 }
+	began := e.clock.Now()
+	if err := e.MoveLog("t", 0, otherDir(p.Log())); err != nil {
+		t.Fatal(err)
+	}
+	before := p.Log()
+	testkit.WaitFor(t, 20*time.Second, "the move", func() bool {
+		e.clock.Advance(10 * time.Second)
+		return p.Log() != before
+	})
+	if took := e.clock.Now().Sub(began); took < 2000*time.Second {
+		t.Errorf("2 MB at 1 kB/s took %v", took)
+	}
+	before = p.Log()
+	if err := e.MoveLog("t", 0, otherDir(before)); err != nil {
+		t.Fatal(err)
+	}
+	testkit.WaitFor(t, 20*time.Second, "the first piece", func() bool {
+		m := e.store.Moves()
+		return len(m) == 1 && m[0].SizeBytes > 0
+	})
+	e.Manager.Close() // does not wait for the pace
+	if p.Log() != before {
+		t.Error("it moved")
+	}
+}
+
 // A move that was interrupted is begun anew by the next start.
 func TestMoveIsResumed(t *testing.T) {
 	e := twoDirs(t)

@@ -152,6 +152,8 @@ type schema struct {
 	// key finds a key with the rule that holds here.
 	key   func(name string) (*Key, Rule, bool)
 	names func() []string
+	// foreign, where it is set, knows keys of Kafka that are none here.
+	foreign func(name string) bool
 	// effective is the value of a setting that the resource does not have itself.
 	effective func(name string) string
 	// refused tells why a key that exists cannot be set, "" when it can.
@@ -213,6 +215,7 @@ func (c *Config) brokerSchema(s *schema, name string) {
 		return k, k.Rule, true
 	}
 	s.names = func() []string { return c.dynamicNames(name != "") }
+	s.foreign = c.catalogue.foreign
 	s.effective = c.text
 	s.refused = func(k *Key) string {
 		switch {
@@ -326,6 +329,9 @@ func (s *schema) check(settings map[string]string, changed map[string]bool) erro
 }
 
 func (s *schema) unknown(name string) error {
+	if s.foreign != nil && s.foreign(name) {
+		return s.fail("Cannot update these configs dynamically: [%s]: Apache Kafka has it; it has no effect here", name)
+	}
 	names := s.names()
 	reason := unknown(suggest(name, names))
 	if len(names) < 5 {

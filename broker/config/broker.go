@@ -49,6 +49,7 @@ type Broker struct {
 	FetchMaxBytes             int32
 	FetchSessionSlots         int
 	PartitionsPerAnswer       int32 // max.request.partition.size.limit
+	MoveBytesPerSecond        int64 // replica.alter.log.dirs.io.max.bytes.per.second
 
 	TelemetryMaxBytes int32
 
@@ -111,7 +112,8 @@ func (c *Config) typed() Broker {
 		MaxConnectionsPerIP: c.int("max.connections.per.ip"), MaxConnectionsPerIPExcept: parseOverrides(c.text("max.connections.per.ip.overrides")),
 		ConnectionsMaxIdleMs:  c.int64("connections.max.idle.ms"),
 		QueuedMaxRequestBytes: c.int64("queued.max.request.bytes"), FetchMaxBytes: c.int32("fetch.max.bytes"),
-		FetchSessionSlots: c.int("max.incremental.fetch.session.cache.slots"), PartitionsPerAnswer: c.int32("max.request.partition.size.limit"), MaxConnectionCreationRate: c.int("max.connection.creation.rate"),
+		FetchSessionSlots: c.int("max.incremental.fetch.session.cache.slots"), PartitionsPerAnswer: c.int32("max.request.partition.size.limit"),
+		MoveBytesPerSecond: c.int64("replica.alter.log.dirs.io.max.bytes.per.second"), MaxConnectionCreationRate: c.int("max.connection.creation.rate"),
 
 		TelemetryMaxBytes: c.int32("telemetry.max.bytes"),
 

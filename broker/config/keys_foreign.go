@@ -15,8 +15,8 @@ controller.performance.sample.period.ms controller.performance.always.log.thresh
 controller.socket.timeout.ms create.topic.policy.class.name delegation.token.expiry.check.interval.ms
 delegation.token.expiry.time.ms delegation.token.master.key delegation.token.max.lifetime.ms delegation.token.secret.key
 delete.records.purgatory.purge.interval.requests early.start.listeners eligible.leader.replicas.enable
-fetch.purgatory.purge.interval.requests follower.replication.throttled.rate host.name initial.broker.registration.timeout.ms
-kafka.metrics.polling.interval.secs kafka.metrics.reporters leader.replication.throttled.rate
+fetch.purgatory.purge.interval.requests host.name initial.broker.registration.timeout.ms
+kafka.metrics.polling.interval.secs kafka.metrics.reporters
 log.initial.task.delay.ms log.local.retention.bytes log.local.retention.ms
 metadata.log.dir metadata.log.max.record.bytes.between.snapshots metadata.log.max.snapshot.interval.ms
 metadata.log.segment.bytes metadata.log.segment.min.bytes metadata.log.segment.ms metadata.max.idle.interval.ms
@@ -25,7 +25,7 @@ metrics.sample.window.ms num.replica.alter.log.dirs.threads offsets.commit.requi
 offsets.load.buffer.size password.encoder.cipher.algorithm password.encoder.iterations
 password.encoder.key.length password.encoder.keyfactory.algorithm password.encoder.old.secret password.encoder.secret port
 principal.builder.class producer.purgatory.purge.interval.requests quota.consumer.default quota.producer.default
-remote.fetch.max.wait.ms remote.list.offsets.request.timeout.ms replica.alter.log.dirs.io.max.bytes.per.second
+remote.fetch.max.wait.ms remote.list.offsets.request.timeout.ms
 replica.fetch.backoff.ms replica.socket.receive.buffer.bytes replica.socket.timeout.ms replication.quota.window.num
 replication.quota.window.size.seconds security.providers server.max.startup.time.ms
 socket.connection.setup.timeout.max.ms socket.connection.setup.timeout.ms

@@ -272,6 +272,7 @@ func (s *server) serve(ctx context.Context) error {
 			t := s.settings.Config().Topic(settings)
 			return replication.TopicConfig{Log: t.Log, MinInSyncReplicas: t.MinInSyncReplicas}
 		},
+		MoveBytesPerSecond: func() int64 { return s.settings.Config().Broker.MoveBytesPerSecond },
 	})
 	s.loader.Add(s.manager)
 	if err := s.manager.WaitApplied(ctx, s.loader.Image().Zxid()); err != nil {
