@@ -47,3 +47,9 @@ func updateFeatures(r *request, q *protocol.UpdateFeaturesRequest) protocol.Mess
 	resp.ErrorCode, resp.ErrorMessage = r.answer(err)
 	return resp
 }
+
+// newGroups tells whether the group protocol of KIP-848 is served. Each heartbeat asks.
+func (b *Broker) newGroups() bool {
+	level, set := b.loader.Image().Features().Levels[controller.GroupVersion]
+	return (level > 0 || !set) && b.config().Broker.Groups.Consumer.Served
+}

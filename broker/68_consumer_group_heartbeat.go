@@ -11,7 +11,8 @@ import (
 //     may subscribe by a regular expression, which is resolved here.
 //   - Authorization: Read on the group and Describe on the topics that it names. A regular
 //     expression matches only what the client may see.
-//   - UNSUPPORTED_VERSION when group.coordinator.rebalance.protocols leaves out "consumer".
+//   - UNSUPPORTED_VERSION when group.coordinator.rebalance.protocols leaves out "consumer", or
+//     the feature group.version is at 0 (57).
 
 func consumerGroupHeartbeat(r *request, q *protocol.ConsumerGroupHeartbeatRequest, l *later) {
 	throttle := r.charge(len(r.body))
@@ -24,7 +25,7 @@ func consumerGroupHeartbeat(r *request, q *protocol.ConsumerGroupHeartbeatReques
 	l.stop = func() protocol.Message {
 		return &protocol.ConsumerGroupHeartbeatResponse{ThrottleTimeMs: throttle, ErrorCode: protocol.CodeNotCoordinator}
 	}
-	if !r.b.config().Broker.Groups.Consumer.Served {
+	if !r.b.newGroups() {
 		refuse(protocol.CodeUnsupportedVersion)
 		return
 	}

@@ -11,7 +11,8 @@ import (
 //   - GROUP_ID_NOT_FOUND for a group of the classic protocol, with a message that says so.
 //   - Authorization: Describe on the group; a group that subscribes to a topic that the
 //     client may not see is refused with TOPIC_AUTHORIZATION_FAILED.
-//   - UNSUPPORTED_VERSION when group.coordinator.rebalance.protocols leaves out "consumer".
+//   - UNSUPPORTED_VERSION when group.coordinator.rebalance.protocols leaves out "consumer", or
+//     the feature group.version is at 0 (57).
 
 func consumerGroupDescribe(r *request, q *protocol.ConsumerGroupDescribeRequest) protocol.Message {
 	resp := &protocol.ConsumerGroupDescribeResponse{ThrottleTimeMs: r.charge(len(r.body)), Groups: []protocol.ConsumerGroupDescribeResponseGroup{}}
@@ -36,7 +37,7 @@ func (r *request) describeConsumerGroup(id string) (protocol.ConsumerGroupDescri
 		return g, code
 	}
 	switch {
-	case !r.b.config().Broker.Groups.Consumer.Served:
+	case !r.b.newGroups():
 		return refuse(protocol.CodeUnsupportedVersion, "")
 	case !r.groupAllowed(OpDescribe, id):
 		return refuse(protocol.CodeGroupAuthorizationFailed, "")

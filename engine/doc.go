@@ -20,6 +20,7 @@
 // # Locks
 //
 //	metaMu -> appendMu -> (segment's own)
+//	metaMu, appendMu -> metaMu, appendMu of the future log that takes its place
 //
 // appendMu serializes appends, rolls and truncation of one log; metaMu syncs and the writing
 // of its small files. Reads, watermarks and epoch lookups take neither. Nothing is called
@@ -31,6 +32,9 @@
 // Everything under a log directory is byte-compatible with Apache Kafka's; see
 // docs/format and the subpackages checkpoint, epoch and producer. Package flush is the group
 // commit: one syncer a directory.
+//
+// A Move (move.go, docs/adr/0006) takes a log to another directory while it serves: it copies
+// batches into a future log, and Finish puts that in the log's place, as another Log.
 //
 // # Who calls
 //

@@ -20,7 +20,7 @@
 //
 // # Locks and goroutines
 //
-//	Partition.lead (RWMutex) -> the log's append lock
+//	Partition.lead (RWMutex) -> the log's append lock; at the end of a move those of two logs
 //	Partition.mu -> wheel.mu
 //
 // lead is held for reading around an append with the epoch that it stamps, so that no
@@ -29,6 +29,8 @@
 // has one worker goroutine that creates, deletes and configures logs as the metadata says
 // (some in parallel), and publishes its table of partitions by an atomic pointer; Publish
 // only hands it the newest image. All parked produces of a Manager share one timer.
+// Moves of logs between directories have goroutines of their own, one a directory at most;
+// the last step of a move holds lead, since it replaces the partition's log.
 //
 // # Who calls
 //

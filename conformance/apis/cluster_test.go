@@ -151,6 +151,10 @@ func TestUpdateFeatures(t *testing.T) {
 		code(c, verdict(update("group.version", 0, 2, true, false)), nil)
 		level, later := finalized(c)
 		equal(c, "level after the downgrade", level, 0)
+		heartbeat := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+		heartbeat.Group, heartbeat.MemberID, heartbeat.RebalanceTimeoutMillis = "group", "member", 60_000
+		heartbeat.SubscribedTopicNames, heartbeat.Topics = []string{"topic"}, []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+		code(c, call[*kmsg.ConsumerGroupHeartbeatResponse](c, 1, heartbeat).ErrorCode, kerr.UnsupportedVersion)
 		if later <= epoch {
 			c.Errorf("the epoch of the features went from %d to %d", epoch, later)
 		}
