@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/metadata"
 	"github.com/millrace/millrace/protocol"
 )
 
@@ -68,7 +70,7 @@ type descriptors struct {
 	memoryUsed, memoryLimit                          *prometheus.Desc
 	produceBatches, produceBytes, records, fetched   *prometheus.Desc
 	sessions, sessionEvictions                       *prometheus.Desc
-	topics, partitions                               *prometheus.Desc
+	topics, partitions, offline, unsynced            *prometheus.Desc
 	dirOnline, dirTotal, dirFree, dirSize, dirLogs   *prometheus.Desc
 	logSize, logStart, logEnd, logHW, recoveryPoints *prometheus.Desc
 }
@@ -99,6 +101,8 @@ var figures = descriptors{
 	sessionEvictions: desc("fetch_session_evictions_total", "Fetch sessions that made room for others."),
 	topics:           desc("topics", "Topics of the cluster."),
 	partitions:       desc("partitions", "Partitions of the cluster."),
+	offline:          desc("partitions_offline", "Partitions of this broker that have no leader or no log."),
+	unsynced:         desc("log_unsynced_records", "Records in all logs that are not yet synced to the disk."),
 	dirOnline:        desc("log_dir_online", "1 while the log directory works.", "dir"),
 	dirTotal:         desc("log_dir_capacity_bytes", "Size of the volume of a log directory.", "dir"),
 	dirFree:          desc("log_dir_free_bytes", "Free space of the volume of a log directory.", "dir"),
@@ -166,12 +170,20 @@ func (s scrape) network(b *Broker) {
 
 func (s scrape) storage(b *Broker) {
 	img := b.loader.Image()
-	partitions := 0
+	partitions, offline := 0, 0
 	for _, t := range img.Topics() {
 		partitions += len(t.Partitions)
+		for i := range t.Partitions {
+			p := &t.Partitions[i]
+			if slices.Contains(p.Replicas, b.id) && (p.Leader == metadata.NoLeader || b.offline(t.Name, p.Index)) {
+				offline++
+			}
+		}
 	}
 	s.gauge(figures.topics, int64(len(img.Topics())))
 	s.gauge(figures.partitions, int64(partitions))
+	s.gauge(figures.offline, int64(offline))
+	s.cleaner(b.store.CleanerStatus())
 	for _, d := range b.store.Dirs() {
 		online := int64(1)
 		if d.Err != nil {
@@ -183,7 +195,9 @@ func (s scrape) storage(b *Broker) {
 		s.gauge(figures.dirSize, d.SizeBytes, d.Path)
 		s.gauge(figures.dirLogs, int64(d.Logs), d.Path)
 	}
+	var unsynced int64
 	for l := range b.store.Logs() {
+		unsynced += max(0, l.LogEndOffset()-l.SyncedOffset())
 		tp := l.TopicPartition()
 		labels := newLabels("topic", tp.Topic, "partition", itoa(tp.Partition))
 		for _, f := range [...]struct {
@@ -196,4 +210,5 @@ func (s scrape) storage(b *Broker) {
 			s.labelled(f.d, prometheus.GaugeValue, float64(f.v), labels)
 		}
 	}
+	s.gauge(figures.unsynced, unsynced)
 }
