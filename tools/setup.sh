@@ -1,7 +1,8 @@
 #!/bin/sh
 # Brings what the tests need besides Go: the clients of the conformance matrix, strace and a C
-# compiler (race detector, librdkafka), and a browser for bench's report. Debian packages when
-# root, else a clear message; without a browser its tests are skipped.
+# compiler (race detector, librdkafka), promtool for the alert rules, and a browser for bench's
+# report. Debian packages when root, else a clear message; without promtool or a browser their
+# tests are skipped.
 set -eu
 cd "$(dirname -- "$0")/.."
 
@@ -42,6 +43,24 @@ if [ -z "$browser" ]; then
 		} || echo "set-up: chromium cannot be installed; the tests of the report in a browser are skipped" >&2
 	else
 		echo "set-up: no chromium; the tests of the report in a browser are skipped (sudo apt-get install chromium)" >&2
+	fi
+fi
+
+# Only promtool of the package, into bin/: installed, it would start a server.
+if ! command -v promtool >/dev/null 2>&1 && [ ! -x bin/promtool ]; then
+	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+		echo "set-up: promtool"
+		mkdir -p bin
+		debs=$(mktemp -d)
+		chmod 755 "$debs"
+		{ (cd "$debs" && apt-get download -qq prometheus >/dev/null 2>&1) ||
+			(apt-get update -qq && cd "$debs" && apt-get download -qq prometheus >/dev/null 2>&1); } &&
+			dpkg-deb --fsys-tarfile "$debs"/prometheus_*.deb | tar -xO ./usr/bin/promtool >bin/promtool.new &&
+			chmod 755 bin/promtool.new && mv bin/promtool.new bin/promtool ||
+			echo "set-up: promtool cannot be had; the tests of the alert rules are skipped" >&2
+		rm -rf "$debs" bin/promtool.new
+	else
+		echo "set-up: no promtool; the tests of the alert rules are skipped (sudo apt-get install prometheus)" >&2
 	fi
 fi
 
