@@ -27,21 +27,29 @@ def main():
         config["group.instance.id"] = o["instance"]
     consumer = Consumer(config)
     work = []
+    ends = {}
 
-    def commit(*_):
-        if not work:
+    def commit():
+        if work:
+            say({"seen": [{"partition": m.partition(), "offset": m.offset(), "value": m.value().decode()} for m in work]})
+            ends.update({m.partition(): m.offset() + 1 for m in work})
+            work.clear()
+        if not ends:
             return
-        say({"seen": [{"partition": m.partition(), "offset": m.offset(), "value": m.value().decode()} for m in work]})
-        ends = {m.partition(): m.offset() + 1 for m in work}
-        work.clear()
         try:
             consumer.commit(offsets=[TopicPartition(o["topic"], p, end) for p, end in ends.items()], asynchronous=False)
-        except KafkaException as e:
+            ends.clear()
+        except KafkaException as e:  # sent again, for the partitions that the member keeps
             say({"note": str(e)})
+
+    def revoked(_, partitions):
+        commit()
+        for p in partitions:
+            ends.pop(p.partition, None)
 
     # With callbacks, partitions are given up here, between two polls: never between a
     # record and its commit.
-    consumer.subscribe([o["topic"]], on_assign=commit, on_revoke=commit)
+    consumer.subscribe([o["topic"]], on_assign=lambda *_: commit(), on_revoke=revoked)
     while not ended.is_set():
         m = consumer.poll(0 if work else 0.1)
         if m is not None and not m.error():

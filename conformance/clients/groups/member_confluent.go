@@ -35,12 +35,18 @@ func consumeConfluent(ctx context.Context, o Orders, r *reporter) error {
 	work := &confluentWork{c: c, r: r, next: map[int32]ck.TopicPartition{}}
 	// With a callback, partitions are given up here, in this goroutine, between two polls:
 	// never between a record and its commit.
-	err = c.SubscribeTopics([]string{o.Topic}, func(*ck.Consumer, ck.Event) error { work.commit(); return nil })
+	err = c.SubscribeTopics([]string{o.Topic}, func(_ *ck.Consumer, e ck.Event) error {
+		work.commit()
+		if revoked, ok := e.(ck.RevokedPartitions); ok {
+			work.forget(revoked.Partitions)
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
-		wait := 100
+		wait := 100 // milliseconds
 		if len(work.seen) > 0 {
 			wait = 0
 		}
@@ -64,7 +70,8 @@ func consumeConfluent(ctx context.Context, o Orders, r *reporter) error {
 	return c.Close()
 }
 
-// confluentWork is what was read and not committed yet.
+// confluentWork is what was read and is not committed yet. A commit that is refused while
+// the group rebalances is sent again, for the partitions that the member keeps.
 type confluentWork struct {
 	c    *ck.Consumer
 	r    *reporter
@@ -83,12 +90,22 @@ func (w *confluentWork) add(m *ck.Message) {
 }
 
 func (w *confluentWork) commit() {
-	if len(w.seen) == 0 {
+	if len(w.seen) > 0 {
+		w.r.seen(w.seen...)
+		w.seen = nil
+	}
+	if len(w.next) == 0 {
 		return
 	}
-	w.r.seen(w.seen...)
-	_, err := w.c.CommitOffsets(slices.Collect(maps.Values(w.next)))
-	w.r.note(err)
-	w.seen = nil
+	if _, err := w.c.CommitOffsets(slices.Collect(maps.Values(w.next))); err != nil {
+		w.r.note(err)
+		return
+	}
 	clear(w.next)
+}
+
+func (w *confluentWork) forget(partitions []ck.TopicPartition) {
+	for _, p := range partitions {
+		delete(w.next, p.Partition)
+	}
 }

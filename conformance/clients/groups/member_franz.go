@@ -2,6 +2,7 @@ package groups
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -31,18 +32,28 @@ func consumeFranz(ctx context.Context, o Orders, r *reporter) error {
 	}
 	defer cl.CloseAllowingRebalance()
 	defer cl.LeaveGroup() // static members of the new protocol tell that they will be back
+	refused := false      // a commit was, and what it was for may be ours still
 	for ctx.Err() == nil {
-		fetches := cl.PollRecords(ctx, 50)
+		poll, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		fetches := cl.PollRecords(poll, 50)
+		cancel()
 		for _, e := range fetches.Errors() {
-			r.note(e.Err)
+			if !errors.Is(e.Err, context.DeadlineExceeded) {
+				r.note(e.Err)
+			}
 		}
-		if recs := fetches.Records(); len(recs) > 0 {
+		recs := fetches.Records()
+		if len(recs) > 0 {
 			seen := make([]Seen, len(recs))
 			for i, rec := range recs {
 				seen[i] = Seen{rec.Partition, rec.Offset, string(rec.Value)}
 			}
 			r.seen(seen...)
-			r.note(cl.CommitRecords(ctx, recs...))
+		}
+		if len(recs) > 0 || refused {
+			err := cl.CommitUncommittedOffsets(ctx)
+			refused = err != nil
+			r.note(err)
 		}
 		cl.AllowRebalance()
 	}

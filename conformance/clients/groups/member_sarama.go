@@ -16,7 +16,7 @@ func consumeSarama(ctx context.Context, o Orders, r *reporter) error {
 	c.Consumer.Group.Rebalance.Timeout = rebalanceTimeout
 	c.Consumer.Group.InstanceId = o.Instance
 	c.Consumer.Offsets.Initial = sarama.OffsetOldest
-	c.Consumer.Offsets.AutoCommit.Enable = false
+	c.Consumer.Offsets.AutoCommit.Interval = 50 * time.Millisecond // of what is marked
 	c.Consumer.Return.Errors = true
 	c.Consumer.MaxWaitTime = 200 * time.Millisecond
 	c.Metadata.Retry.Max, c.Metadata.Retry.Backoff = 200, 50*time.Millisecond
@@ -63,9 +63,6 @@ func (h saramaHandler) ConsumeClaim(s sarama.ConsumerGroupSession, claim sarama.
 	for m := range claim.Messages() {
 		h.r.seen(Seen{m.Partition, m.Offset, string(m.Value)})
 		s.MarkMessage(m, "")
-		if len(claim.Messages()) == 0 {
-			s.Commit()
-		}
 	}
 	return nil
 }
