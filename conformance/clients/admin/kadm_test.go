@@ -151,6 +151,46 @@ func TestKadmReplicas(t *testing.T) {
 	equal(t, "producers", len(producers.Sorted()) > 0, true)
 }
 
+func TestKadmLogDirs(t *testing.T) {
+	a := kadm.NewClient(connect(t))
+	topic := filled(t, 1, 5)
+	set := kadm.TopicsSet{}
+	set.Add(topic, 0)
+	where := func() (has, other string) {
+		all, err := a.DescribeAllLogDirs(bounded(t), set)
+		must(t, err, "describe")
+		for _, dirs := range all {
+			for _, d := range dirs {
+				must(t, d.Err, "directory %s", d.Dir)
+				if p, ok := d.Topics[topic][0]; ok && !p.IsFuture {
+					has = d.Dir
+				} else {
+					other = d.Dir
+				}
+			}
+		}
+		return has, other
+	}
+	from, to := where()
+	if from == "" || to == "" {
+		t.Fatalf("%s lies in %q, the other directory is %q", topic, from, to)
+	}
+	var req kadm.AlterReplicaLogDirsReq
+	req.Add(to, set)
+	res, err := a.AlterAllReplicaLogDirs(bounded(t), req)
+	must(t, err, "move")
+	for _, r := range res {
+		for _, d := range r.Sorted() {
+			must(t, d.Err, "move %s-%d to %s", d.Topic, d.Partition, d.Dir)
+		}
+	}
+	waitFor(t, "the log to have moved", func() bool { now, _ := where(); return now == to })
+	ends, err := a.ListEndOffsets(bounded(t), topic)
+	must(t, err, "end offsets")
+	end, _ := ends.Lookup(topic, 0)
+	equal(t, "end offset after the move", end.Offset, 5)
+}
+
 func TestKadmQuotas(t *testing.T) {
 	a := kadm.NewClient(connect(t))
 	client := named(t)
