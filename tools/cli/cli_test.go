@@ -7,7 +7,9 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -78,6 +80,71 @@ func TestPropsAndFilters(t *testing.T) {
 	for list, ok := range map[string]bool{"h:1": true, "h:1,[::1]:2": true, "PLAINTEXT://h:9": true, "h": false, "": false, "h:x": false, "h:70000": false} {
 		if _, err := Seeds(list); (err == nil) != ok {
 			t.Errorf("%q: %v", list, err)
+		}
+	}
+}
+
+func TestJavaDouble(t *testing.T) {
+	for v, want := range map[float64]string{
+		0: "0.0", 1024: "1024.0", 12.5: "12.5", -3: "-3.0", 9999999: "9999999.0", 1e7: "1.0E7", 1.5e10: "1.5E10", 0.001: "0.001", 0.0001: "1.0E-4",
+	} {
+		if got := JavaDouble(v); got != want {
+			t.Errorf("%v is %s, want %s", v, got, want)
+		}
+	}
+}
+
+func TestSplitPartitions(t *testing.T) {
+	got, err := SplitPartitions("clicks:3,0")
+	if want := []Partition{{"clicks", 3}, {"clicks", 0}}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("%v %v", got, err)
+	}
+	for _, bad := range []string{"clicks", "clicks:", ":1", "clicks:1:2", "clicks:x", "clicks:1,"} {
+		if got, err := SplitPartitions(bad); err == nil {
+			t.Errorf("%q was read as %v", bad, got)
+		}
+	}
+}
+
+// The line appears only for work that lasts, not more often than it can be read, and is
+// gone at the end.
+func TestProgress(t *testing.T) {
+	var out strings.Builder
+	now := time.Unix(0, 0)
+	p := &Progress{out: &out, what: "groups described", now: func() time.Time { return now }, next: now.Add(progressAfter)}
+	p.Set(1, 10)
+	now = now.Add(progressAfter)
+	p.Set(2, 10)
+	p.Set(3, 10)
+	now = now.Add(progressEvery)
+	p.Set(4, 10)
+	p.Close()
+	p.Close()
+	if want := "\r\x1b[Kgroups described: 2 of 10\r\x1b[Kgroups described: 4 of 10\r\x1b[K"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+	quiet := NewProgress(&out, "x")
+	now = now.Add(time.Hour)
+	quiet.Set(1, 2)
+	if strings.Contains(out.String(), "x:") {
+		t.Error("a line went where nobody looks")
+	}
+}
+
+// A word of a tool may stand before or after the flags, and one dash is enough.
+func TestNormalizeFor(t *testing.T) {
+	word := &cobra.Command{Use: "describe", Short: "s"}
+	word.Flags().Bool("status", false, "")
+	root := Commands(&cobra.Command{Use: "kafka-tool.sh"}, word)
+	root.PersistentFlags().String("bootstrap-server", "", "")
+	for in, want := range map[string]string{
+		"--bootstrap-server h:1 describe --status": "describe --bootstrap-server=h:1 --status",
+		"describe -bootstrap-server h:1 -status":   "describe --bootstrap-server=h:1 --status",
+		"":                                         "",
+	} {
+		got := NormalizeFor(root, strings.Fields(in))
+		if strings.Join(got, " ") != want || got == nil {
+			t.Errorf("%q became %q, want %q", in, got, want)
 		}
 	}
 }

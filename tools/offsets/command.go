@@ -3,7 +3,6 @@
 package offsets
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"regexp"
@@ -14,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/tools/cli"
 )
@@ -104,81 +102,39 @@ func (o *options) print(cmd *cobra.Command, client *kgo.Client, wanted filter, t
 	if err != nil {
 		return err
 	}
-	matched := map[string][]int32{}
+	var matched []cli.Partition
 	for name, t := range topics {
 		if o.excludeInternal && cli.IsInternal(name) {
 			continue
 		}
 		for _, p := range t.Partitions {
 			if wanted(name, p.Partition) {
-				matched[name] = append(matched[name], p.Partition)
+				matched = append(matched, cli.Partition{Topic: name, Index: p.Partition})
 			}
 		}
 	}
 	if len(matched) == 0 {
 		return fmt.Errorf("Could not match any topic-partitions with the specified filters")
 	}
-	found, err := list(ctx, client, matched, timestamp)
+	slices.SortFunc(matched, cli.ComparePartitions)
+	found, err := cli.ListOffsets(ctx, client, matched, timestamp)
 	if err != nil {
 		return err
 	}
 	// Kafka sorts by the text "topic-partition", so that t-10 comes before t-2.
-	slices.SortFunc(found, func(a, b offset) int { return strings.Compare(a.String(), b.String()) })
-	for _, f := range found {
-		if f.err != nil {
-			cmd.PrintErrf("Skip getting offsets for topic-partition %s due to error: %s: %s\n", f, cli.ExceptionName(f.err), cli.ErrorText(f.err))
-		} else if f.at >= 0 {
-			fmt.Fprintf(cmd.OutOrStdout(), "%s:%d:%d\n", f.topic, f.partition, f.at)
+	slices.SortFunc(matched, func(a, b cli.Partition) int { return strings.Compare(a.String(), b.String()) })
+	for _, p := range matched {
+		f, answered := found[p]
+		if !answered {
+			continue
+		}
+		if f.Err != nil {
+			cmd.PrintErrf("Skip getting offsets for topic-partition %s due to error: %s: %s\n", p, cli.ExceptionName(f.Err), cli.ErrorText(f.Err))
+		} else if f.At >= 0 {
+			fmt.Fprintf(cmd.OutOrStdout(), "%s:%d:%d\n", p.Topic, p.Index, f.At)
 		}
 	}
 	return nil
-}
-
-// offset is one answer; at is -1 when no record is that young.
-type offset struct {
-	topic     string
-	partition int32
-	at        int64
-	err       error
-}
-
-func (o offset) String() string { return o.topic + "-" + strconv.Itoa(int(o.partition)) }
-
-// list asks each leader; the client splits the request and joins the answers.
-func list(ctx context.Context, client *kgo.Client, wanted map[string][]int32, timestamp int64) ([]offset, error) {
-	req := kmsg.NewPtrListOffsetsRequest()
-	req.ReplicaID = -1
-	for name, partitions := range wanted {
-		t := kmsg.NewListOffsetsRequestTopic()
-		t.Topic = name
-		for _, p := range partitions {
-			rp := kmsg.NewListOffsetsRequestTopicPartition()
-			rp.Partition, rp.Timestamp, rp.CurrentLeaderEpoch = p, timestamp, -1
-			t.Partitions = append(t.Partitions, rp)
-		}
-		req.Topics = append(req.Topics, t)
-	}
-	var out []offset
-	for _, shard := range client.RequestSharded(ctx, req) {
-		if shard.Err != nil {
-			asked, ok := shard.Req.(*kmsg.ListOffsetsRequest)
-			if !ok || ctx.Err() != nil {
-				return nil, shard.Err
-			}
-			for _, t := range asked.Topics {
-				for _, p := range t.Partitions {
-					out = append(out, offset{t.Topic, p.Partition, -1, shard.Err})
-				}
-			}
-			continue
-		}
-		for _, t := range shard.Resp.(*kmsg.ListOffsetsResponse).Topics {
-			for _, p := range t.Partitions {
-				out = append(out, offset{t.Topic, p.Partition, p.Offset, cli.NewBrokerError(p.ErrorCode, nil)})
-			}
-		}
-	}
-	return out, nil
 }
 
 // parseTime reads --time into the timestamp of a ListOffsets request.
