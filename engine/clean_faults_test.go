@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"syscall"
 	"testing"
@@ -110,5 +111,52 @@ func checkNewest(t *testing.T, n int64, l *Log, want map[string]string) {
 		if got[key] != value {
 			t.Errorf("call %d: %s is %q, want %q", n, key, got[key], value)
 		}
+	}
+}
+
+// TestProducersSurviveACrashAtAnyCallOfACleaning: their last batches are in segments that are
+// joined; a retry must be recognised whatever names recovery finds.
+func TestProducersSurviveACrashAtAnyCallOfACleaning(t *testing.T) {
+	disk := memfs.New()
+	fs := errorfs.Wrap(disk, nil)
+	e := memEnv(t, fs)
+	cfg := &e.opts.DefaultConfig
+	cfg.CleanupCompact, cfg.CleanupDelete, cfg.MinCleanableRatio = true, false, 0
+	s := e.open(t)
+	l := mustCreate(t, s, "t", *cfg)
+	var sent []record.Batch
+	for id := range int64(4) {
+		b := idempotent(t, id+1, 1, 0, "a", "b")
+		mustAppend(t, l, b)
+		sent = append(sent, b)
+		roll(t, l)
+	}
+	l.SetHighWatermark(l.LogEndOffset())
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	crashes := 0
+	fs.SetRule(func(op errorfs.Op) errorfs.Fault {
+		crashes++
+		for _, percent := range []int{0, 50, 100} {
+			after := memEnv(t, disk.CrashClone(newRand(uint64(crashes)), percent))
+			after.opts.DefaultConfig = *cfg
+			s := after.open(t)
+			l, _ := s.Get(TopicPartition{"t", 0})
+			for _, b := range sent {
+				a, err := l.AppendAsLeader(bytes.Clone(b), 0, Client)
+				if err != nil || !a.Duplicate || a.FirstOffset != b.BaseOffset() {
+					t.Errorf("power cut (%d%%) before %v: retry of the batch at %d: %+v, %v", percent, op, b.BaseOffset(), a, err)
+				}
+			}
+			s.Kill()
+		}
+		return errorfs.Fault{}
+	})
+	clean(t, s)
+	fs.SetRule(nil)
+	wantLeft(t, l, "cleaned", "1:empty 3:empty 5:empty 7:k")
+	if crashes < 20 {
+		t.Errorf("%d crashes", crashes)
 	}
 }

@@ -340,6 +340,9 @@ func (s *Store) tellCleaned(r *Cleaning) {
 		s.o.Log.Debug("log cleaned", "partition", r.TopicPartition.String(), "from", r.From, "to", r.To,
 			"read_bytes", r.ReadBytes, "written_bytes", r.WrittenBytes, "duration", r.Duration)
 	}
+	if r.InvalidRecords > 0 {
+		s.o.Log.Warn("records without a key were removed: the topic took them before it was compacted", "partition", r.TopicPartition.String(), "records", r.InvalidRecords)
+	}
 	if s.o.OnCleaned != nil {
 		s.o.OnCleaned(*r)
 	}

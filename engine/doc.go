@@ -27,6 +27,15 @@
 // back under appendMu but segment's OnRoll, which only encodes the producer state. Store.mu
 // guards the map of logs and is never held over I/O.
 //
+// # Compaction
+//
+// A cleaning (clean.go) looks at sealed segments below the last stable offset, after it made
+// them durable: what goes because of a newer record must not outlive that. Package cleaner
+// decides, segment.Chain.Replace swaps the result in. It holds no lock of the log while it
+// reads and writes; when the log is cut, trimmed or closed meanwhile the swap is refused and
+// the cleaning was for nothing. Store runs the threads (cleaners.go) and sets a log aside whose
+// bytes are bad, so that the others go on.
+//
 // # Files
 //
 // Everything under a log directory is byte-compatible with Apache Kafka's; see

@@ -35,6 +35,13 @@
 // file is not appended to again while anybody pins it. Appends go on in a new segment that
 // starts at the cut, and a range past the cut meets the end of the file, an error.
 //
+// # Compaction
+//
+// Sealed lists the segments that a cleaning may read, NewCleaned starts the one that takes
+// their place, and Replace puts it there: durably, while appends, reads and syncs go on. The
+// list of segments is never changed, only replaced by another one, so whoever finds a
+// segment's file gone loads the list again and finds the one that holds its records now.
+//
 // # After a crash
 //
 // Segments below the recovery point are trusted (their indexes are checked); the one that
