@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -222,5 +223,73 @@ func TestCrowdRebalances(t *testing.T) {
 	})
 	if stable != 20 {
 		t.Errorf("%d of 20 groups are stable with all their members", stable)
+	}
+}
+
+// BenchmarkRebalanceOverSockets is BenchmarkRebalance with a connection and a goroutine for
+// each member, which decodes nothing but what it needs: from the first JoinGroup until all
+// members of all groups have an assignment of one generation. Members that have one look for a
+// new rebalance as often as the broker answers.
+func BenchmarkRebalanceOverSockets(b *testing.B) {
+	const groups, members = 1000, 5
+	for range b.N {
+		b.StopTimer()
+		c := newCrowd(b, groups, members)
+		conns := make([]*raw, groups*members)
+		for i := range conns {
+			conns[i] = c.n.raw()
+		}
+		var wg sync.WaitGroup
+		settled := make([]atomic.Int64, groups) // members that have the newest generation
+		b.StartTimer()
+		for i, r := range conns {
+			wg.Go(func() { socketMember(r, fmt.Sprint("group-", i/members), &settled[i/members], members) })
+		}
+		wg.Wait()
+		b.StopTimer()
+		for _, r := range conns {
+			r.c.Close()
+		}
+		c.n.stop()
+	}
+}
+
+// socketMember joins until all members have one generation: settled holds it, times 1000, and how many have it.
+func socketMember(r *raw, group string, settled *atomic.Int64, members int64) {
+	join := kmsg.NewPtrJoinGroupRequest()
+	join.Version, join.Group, join.SessionTimeoutMillis, join.RebalanceTimeoutMillis, join.ProtocolType = 5, group, 45_000, 60_000, "consumer"
+	join.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: metadata5.AppendTo(nil)}}
+	beat := kmsg.NewPtrHeartbeatRequest()
+	beat.Version, beat.Group = 3, group
+	for {
+		a := r.do(join).(*kmsg.JoinGroupResponse)
+		if a.ErrorCode != 0 {
+			join.MemberID = a.MemberID // MEMBER_ID_REQUIRED
+			continue
+		}
+		sync := kmsg.NewPtrSyncGroupRequest()
+		sync.Version, sync.Group, sync.Generation, sync.MemberID = 3, group, a.Generation, a.MemberID
+		for _, m := range a.Members {
+			sync.GroupAssignment = append(sync.GroupAssignment, kmsg.SyncGroupRequestGroupAssignment{MemberID: m.MemberID, MemberAssignment: []byte("an assignment")})
+		}
+		if r.do(sync).(*kmsg.SyncGroupResponse).ErrorCode != 0 {
+			continue
+		}
+		for {
+			old := settled.Load()
+			next := int64(a.Generation)*1000 + 1
+			if old/1000 == int64(a.Generation) {
+				next = old + 1
+			}
+			if old/1000 > int64(a.Generation) || settled.CompareAndSwap(old, next) {
+				break
+			}
+		}
+		beat.Generation, beat.MemberID = a.Generation, a.MemberID
+		for r.do(beat).(*kmsg.HeartbeatResponse).ErrorCode == 0 {
+			if settled.Load()%1000 == members {
+				return
+			}
+		}
 	}
 }
