@@ -94,11 +94,14 @@ func (b *Broker) offsetsTopic() (*metadata.Topic, error) {
 	g := &b.config().Broker.Groups
 	live := len(b.loader.Image().Brokers())
 	factor := min(g.TopicReplicationFactor, int16(max(live, 1)))
+	settings := map[string]string{
+		"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": itoa(max(g.TopicSegmentBytes, minSegmentBytes)),
+	}
+	if b.config().Topic(nil).MinInSyncReplicas > int32(factor) {
+		settings["min.insync.replicas"] = itoa(int32(factor)) // or no commit would ever be taken
+	}
 	made, zxid := b.controller.CreateTopics(b.ctx, []controller.NewTopic{{
-		Name: group.OffsetsTopic, NumPartitions: g.TopicPartitions, ReplicationFactor: factor,
-		Config: map[string]string{
-			"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": itoa(max(g.TopicSegmentBytes, minSegmentBytes)),
-		},
+		Name: group.OffsetsTopic, NumPartitions: g.TopicPartitions, ReplicationFactor: factor, Config: settings,
 	}}, false)
 	if err := made[0].Err; err != nil {
 		if kind, ok := controller.KindOf(err); !ok || kind != controller.TopicExists {

@@ -216,6 +216,17 @@ func TestOffsetsTopicIsKafkas(t *testing.T) {
 	}
 }
 
+// Settings of a cluster do not make groups of a single node hang.
+func TestGroupsServeOnOneNodeWithSettingsOfThree(t *testing.T) {
+	n := groupNode(t, "offsets.topic.replication.factor=3", "min.insync.replicas=2", "default.replication.factor=3")
+	n.create("t", 1)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := kadm.NewClient(n.client()).CommitAllOffsets(ctx, "g", kadm.Offsets{"t": {0: {Topic: "t", At: 5, LeaderEpoch: -1}}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // With flush.messages=1 a commit waits for the disk, as a parked slot; groups work all the same.
 func TestGroupsOnADurableTopic(t *testing.T) {
 	n := groupNode(t, "log.flush.interval.messages=1")

@@ -75,7 +75,13 @@ func (s *shard) end(a *appending, res replication.ProduceResult) {
 	a.entry.writes--
 	if err := res.Err; err != nil {
 		id := a.entry.id
-		s.later(func() { s.c.o.Log.Error("a write of a group failed", "group", id, "partition", s.index, "err", err) })
+		hint := "see the error"
+		if tooLarge(err) {
+			hint = "raise max.message.bytes of " + OffsetsTopic + ", or let offsets.topic.compression.codec make it smaller"
+		}
+		s.later(func() {
+			s.c.o.Log.Error("a write of a group failed", "group", id, "partition", s.index, "err", err, "remedy", hint)
+		})
 	}
 	a.done(res.FirstOffset, res.Err)
 }

@@ -48,7 +48,10 @@ type Coordinator struct {
 	followed int64         // zxid of the image that the shards follow
 	moved    chan struct{} // closed when followed moves
 	closed   bool
+	reloader clock.Timer
 	random   sync.Mutex
+
+	following sync.Mutex // one change of the table at a time
 
 	sweeping sync.Mutex // one round of retention at a time
 	sweeper  clock.Timer
@@ -95,10 +98,15 @@ func (c *Coordinator) Close() {
 	if c.sweeper != nil {
 		c.sweeper.Stop()
 	}
+	if c.reloader != nil {
+		c.reloader.Stop()
+	}
 	c.changed.Signal()
 	c.mu.Unlock()
 	c.cancel()
 	c.wg.Wait()
+	c.following.Lock() // a reload that runs ends first
+	defer c.following.Unlock()
 	for _, s := range c.table.Swap(&table{}).shards {
 		if s != nil {
 			s.unload()

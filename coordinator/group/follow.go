@@ -2,7 +2,9 @@ package group
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/millrace/millrace/metadata"
 	"github.com/millrace/millrace/replication"
@@ -73,6 +75,8 @@ func (c *Coordinator) work() {
 // follow makes the shards those of the partitions that this broker leads in the image. The
 // new ones refuse requests as loading until they are.
 func (c *Coordinator) follow(image *metadata.Image) {
+	c.following.Lock()
+	defer c.following.Unlock()
 	old := c.table.Load().shards
 	var next []*shard
 	var fresh []*shard
@@ -100,8 +104,36 @@ func (c *Coordinator) follow(image *metadata.Image) {
 	c.load(fresh)
 }
 
-// load reads partitions, some at a time.
+// reload tries again what could not be read.
+func (c *Coordinator) reload() {
+	c.following.Lock()
+	defer c.following.Unlock()
+	old := c.table.Load().shards
+	next := slices.Clone(old)
+	var fresh []*shard
+	for i, s := range old {
+		if s != nil && s.failed() {
+			next[i] = newShard(c, s.index, s.topicID, s.epoch)
+			fresh = append(fresh, next[i])
+		}
+	}
+	if len(fresh) == 0 || c.ctx.Err() != nil {
+		return
+	}
+	c.table.Store(&table{next})
+	c.load(fresh)
+}
+
+// reloadAfter is how long a partition that could not be read is left alone.
+const reloadAfter = 10 * time.Second
+
+// load reads partitions, some at a time. What fails is tried again later.
 func (c *Coordinator) load(fresh []*shard) {
+	defer func() {
+		if slices.ContainsFunc(fresh, (*shard).failed) {
+			c.scheduleReload()
+		}
+	}()
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, loaders)
 	for _, s := range fresh {
@@ -112,6 +144,14 @@ func (c *Coordinator) load(fresh []*shard) {
 		})
 	}
 	wg.Wait()
+}
+
+func (c *Coordinator) scheduleReload() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.reloader = c.o.Clock.AfterFunc(reloadAfter, c.reload)
+	}
 }
 
 // forgetTopics forgets the offsets of topics that were deleted, also when one of the same name

@@ -30,7 +30,7 @@ func (s *shard) load() {
 	if err != nil {
 		s.state = gone
 		s.groups = map[string]*entry{}
-		s.c.o.Log.Error("groups could not be read; their members are refused until the partition gets a leader again",
+		s.c.o.Log.Error("groups could not be read; their members are sent away until they can, which is tried again",
 			"topic", OffsetsTopic, "partition", s.index, "err", err)
 		return
 	}

@@ -276,6 +276,27 @@ func TestUnloadAnswersWhoWaits(t *testing.T) {
 	}
 }
 
+// A partition that cannot be read is tried again: a disk may come back.
+func TestLoadsAreTriedAgain(t *testing.T) {
+	r := newRig(t)
+	id := r.member("g")
+	r.c.Close()
+	r.log.fail = errors.New("too many open files")
+	r.start()
+	if code := r.c.Heartbeat("g", id, "", 1); code != protocol.CodeNotCoordinator {
+		t.Errorf("while it cannot be read: %s", code.Name())
+	}
+	r.c.scheduleReload()
+	r.clock.Advance(reloadAfter)
+	r.log.mu.Lock()
+	r.log.fail = nil
+	r.log.mu.Unlock()
+	r.clock.Advance(reloadAfter)
+	if code := r.c.Heartbeat("g", id, "", 1); code != protocol.CodeNone {
+		t.Errorf("when it can be: %s", code.Name())
+	}
+}
+
 func TestWhileGroupsAreLoaded(t *testing.T) {
 	r := newRig(t)
 	r.c.table.Store(&table{[]*shard{newShard(r.c, 0, r.s.topicID, 1)}})
