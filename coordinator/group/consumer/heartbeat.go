@@ -42,6 +42,9 @@ func (g *Group) Heartbeat(env *Env, q *protocol.ConsumerGroupHeartbeatRequest) (
 }
 
 func ownedBy(q *protocol.ConsumerGroupHeartbeatRequest) Assignment {
+	if len(q.TopicPartitions) == 0 {
+		return nil
+	}
 	a := make(Assignment, len(q.TopicPartitions))
 	for i := range q.TopicPartitions {
 		a[q.TopicPartitions[i].TopicID] = append(a[q.TopicPartitions[i].TopicID], q.TopicPartitions[i].Partitions...)
@@ -156,6 +159,9 @@ func subset(a, of Assignment) bool {
 
 // update is the member with what the request says about it; old when that is nothing new.
 func update(old *Member, q *protocol.ConsumerGroupHeartbeatRequest, c *Client) *Member {
+	if old.Classic == nil && old.ClientID == c.ID && old.ClientHost == c.Host && saysNothing(old, q) {
+		return old // nearly always
+	}
 	m := *old
 	if q.InstanceID.Valid {
 		m.InstanceID = q.InstanceID.Value
@@ -180,6 +186,11 @@ func update(old *Member, q *protocol.ConsumerGroupHeartbeatRequest, c *Client) *
 		return old
 	}
 	return &m
+}
+
+func saysNothing(old *Member, q *protocol.ConsumerGroupHeartbeatRequest) bool {
+	return q.SubscribedTopicNames == nil && !q.SubscribedTopicRegex.Valid && !q.RackID.Valid && !q.ServerAssignor.Valid &&
+		(q.RebalanceTimeoutMs == -1 || q.RebalanceTimeoutMs == old.RebalanceTimeoutMs) && (!q.InstanceID.Valid || q.InstanceID.Value == old.InstanceID)
 }
 
 // subscribe notes what the member said about itself. It returns the group epoch and the
