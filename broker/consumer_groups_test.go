@@ -241,3 +241,30 @@ func TestNextGenerationSeesWhatItMay(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestNextGenerationGroupHasItsOwnSettings(t *testing.T) {
+	n := nextGroupNode(t)
+	r := n.raw()
+	defer r.c.Close()
+	n.findGroup(r, "g")
+	alter := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	alter.SetVersion(1)
+	res := kmsg.NewIncrementalAlterConfigsRequestResource()
+	res.ResourceType, res.ResourceName = kmsg.ConfigResourceTypeGroupConfig, "g"
+	c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+	value := "7000"
+	c.Name, c.Value = "consumer.heartbeat.interval.ms", &value
+	res.Configs = append(res.Configs, c)
+	alter.Resources = append(alter.Resources, res)
+	if got := r.do(alter).(*kmsg.IncrementalAlterConfigsResponse).Resources[0]; got.ErrorCode != 0 {
+		t.Fatalf("%+v", got)
+	}
+	for group, want := range map[string]int32{"g": 7000, "other": 100} {
+		join := heartbeatRequest(group, "a", 0)
+		join.SubscribedTopicNames = []string{"t"}
+		testkit.WaitFor(t, 30*time.Second, group+" to have its heartbeat interval", func() bool {
+			resp := r.do(join).(*kmsg.ConsumerGroupHeartbeatResponse)
+			return resp.ErrorCode == 0 && resp.HeartbeatIntervalMillis == want
+		})
+	}
+}

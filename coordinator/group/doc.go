@@ -1,5 +1,5 @@
 // Package group is the group coordinator: the shell around the pure machines of its
-// subpackages (classic, offsets, journal). It finds the group, gives it the time, writes what
+// subpackages (classic, consumer, offsets, journal). It finds the group, gives it the time, writes what
 // it wants written to __consumer_offsets, keeps the requests that wait and the one timer of
 // each shard, and reads everything back when this broker begins to lead a partition.
 //
@@ -11,6 +11,11 @@
 // and log lines are queued and run after it (shard.later). An append that is acknowledged at
 // once, which with one replica is every one, ends under the same lock; one that must wait is
 // ended by a goroutine that drains what the partition has acknowledged.
+//
+// A group speaks one of two protocols: entry.members is a classicGroup or a consumerGroup
+// (KIP-848). It changes from one to the other in one write (migration.go). A consumer group's
+// records are applied as soon as they are appended, so that its next step builds on them;
+// only answers wait for the acknowledgement.
 //
 // # What is promised
 //
