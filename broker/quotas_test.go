@@ -189,11 +189,7 @@ func fakeTime(t *testing.T, settings ...string) (*node, *testkit.Clock) {
 // until waits for something that other goroutines do.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("in vain: " + what)
-		}
-	}
+	testkit.WaitFor(t, 30*time.Second, what, ok)
 }
 
 func TestProduceAboveTheQuota(t *testing.T) {
@@ -414,8 +410,23 @@ func TestConnectionsAboveTheRateOfAllWait(t *testing.T) {
 	second := n.raw()
 	second.send(kmsg.NewPtrMetadataRequest())
 	until(t, "the listener waits", func() bool { return c.Pending() > timers })
-	c.Advance(time.Second)
-	second.receive(kmsg.NewPtrMetadataRequest(), second.corr)
+	served := make(chan error, 1)
+	go func() {
+		_, err := second.frame()
+		served <- err
+	}()
+	until(t, "the second connection is served", func() bool {
+		c.Advance(100 * time.Millisecond)
+		select {
+		case err := <-served:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return true
+		default:
+			return false
+		}
+	})
 }
 
 func TestLimitsOfAddresses(t *testing.T) {
@@ -451,31 +462,30 @@ func (h *throttleHook) OnBrokerThrottle(_ kgo.BrokerMetadata, d time.Duration, _
 }
 
 func TestFranzGoIsThrottled(t *testing.T) {
-	n := startNode(t)
+	n, _ := fakeTime(t) // for the broker all of it happens at one moment, however slow the machine is
 	n.create("topic", 1)
-	n.alterQuotas("user=* client-id=kgo-test", "producer_byte_rate=1000000", "consumer_byte_rate=1000000")
-	hook := new(throttleHook)
-	cl := n.client(kgo.WithHooks(hook), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ConsumeTopics("topic"), kgo.MaxConcurrentFetches(1))
+	n.alterQuotas("user=* client-id=kgo-test", "producer_byte_rate=10000", "consumer_byte_rate=10000")
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
-	value := []byte(strings.Repeat("x", 500_000))
-	for range 21 { // ten seconds' worth and a little: a throttle of half a second at the end
-		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "topic", Value: value}).FirstErr(); err != nil {
+	sending := new(throttleHook)
+	producer := n.client(kgo.WithHooks(sending), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	value := []byte(strings.Repeat("x", 10_000))
+	for range 10 { // ten seconds' worth, and the little that is around each
+		if err := producer.ProduceSync(ctx, &kgo.Record{Topic: "topic", Value: value}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if hook.n.Load() == 0 {
-		t.Error("the producer was not throttled")
-	}
-	before, records := hook.n.Load(), 0
-	for records < 21 {
-		f := cl.PollFetches(ctx)
-		if err := f.Err(); err != nil {
-			t.Fatal(err)
+	until(t, "the producer is throttled", func() bool { return sending.n.Load() > 0 })
+	reading := new(throttleHook)
+	consumer := n.client(kgo.WithHooks(reading), kgo.ConsumeTopics("topic"))
+	polled := make(chan struct{})
+	go func() {
+		defer close(polled)
+		for ctx.Err() == nil {
+			consumer.PollFetches(ctx)
 		}
-		records += f.NumRecords()
-	}
-	if hook.n.Load() == before {
-		t.Error("the consumer was not throttled")
-	}
+	}()
+	until(t, "the consumer is throttled", func() bool { return reading.n.Load() > 0 })
+	cancel()
+	<-polled
 }
