@@ -62,12 +62,22 @@ func (r *compactRun) note(format string, args ...any) {
 // left must be those that were appended; and producers' retries must be recognised.
 func TestCompactionAgainstAModel(t *testing.T) {
 	seed := testkit.Seed(t)
-	for round := range testkit.Rounds(t, "COMPACT_ROUNDS", 12) {
-		t.Run(fmt.Sprint(round), func(t *testing.T) { runCompaction(t, seed+uint64(round), 120) })
+	rounds := testkit.Rounds(t, "COMPACT_ROUNDS", 12)
+	var shrunk int64
+	probes := 0
+	for round := range rounds {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			r := runCompaction(t, seed+uint64(round), 120)
+			shrunk, probes = shrunk+r.shrunk, probes+r.probes
+		})
+	}
+	// One round may have a transaction that is open from the start: nothing is cleaned then.
+	if rounds >= 12 && (shrunk <= 0 || probes == 0) {
+		t.Errorf("%d bytes were taken out in all rounds, and the power cut %d times", shrunk, probes)
 	}
 }
 
-func runCompaction(t *testing.T, seed uint64, steps int) {
+func runCompaction(t *testing.T, seed uint64, steps int) *compactRun {
 	r := &compactRun{
 		t: t, rng: testkit.NewRand(seed), disk: memfs.New(), clock: testkit.NewClock(testStart),
 		last: make(map[int64]record.Batch), txn: make(map[int64]int),
@@ -93,12 +103,10 @@ func runCompaction(t *testing.T, seed uint64, steps int) {
 		r.clock.Advance(time.Duration(r.rng.IntN(500)) * time.Millisecond)
 	}
 	r.compact()
-	if r.shrunk <= 0 {
-		t.Error("nothing was cleaned")
-	}
 	if v := r.disk.Violations(); len(v) > 0 {
 		t.Errorf("%q", v)
 	}
+	return r
 }
 
 func (r *compactRun) reopen() {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/engine/checkpoint"
 	"github.com/millrace/millrace/index"
+	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/internal/vfs/memfs"
 	"github.com/millrace/millrace/record"
 	"github.com/millrace/millrace/record/compress"
@@ -517,9 +518,9 @@ func TestCleaningStopsWithTheStore(t *testing.T) {
 	roll(t, l)
 	done := make(chan int)
 	go func() { done <- s.Clean() }()
-	for s.CleanerStatus().Running == 0 || e.clock.Pending() == 0 {
-		time.Sleep(time.Millisecond) // until it waits for the clock
-	}
+	testkit.WaitFor(t, time.Minute, "a cleaning that waits for the clock", func() bool {
+		return s.CleanerStatus().Running == 1 && e.clock.Pending() > 0
+	})
 	if err := s.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -660,9 +661,9 @@ func TestACleaningIsAborted(t *testing.T) {
 	roll(t, l)
 	done := make(chan int)
 	go func() { done <- s.Clean() }()
-	for s.CleanerStatus().Running == 0 || e.clock.Pending() == 0 {
-		time.Sleep(time.Millisecond) // until it waits for the clock
-	}
+	testkit.WaitFor(t, time.Minute, "a cleaning that waits for the clock", func() bool {
+		return s.CleanerStatus().Running == 1 && e.clock.Pending() > 0
+	})
 	s.cleaners.abortAndPause(l)
 	if n := <-done; n != 0 {
 		t.Errorf("%d cleanings", n)
