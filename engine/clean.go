@@ -28,7 +28,6 @@ func (l *Log) cleanable(now time.Time) (c cleanable, ok bool, err error) {
 	}
 	c.log, c.parts = l, l.chain.Sealed()
 	c.MinRatio = cfg.MinCleanableRatio
-	// The last stable offset first: what is below it now stays below it.
 	stable := l.LastStableOffset()
 	c.FirstDirty = l.firstDirty(l.logStart.Load())
 	nowMs := now.UnixMilli()
