@@ -154,7 +154,7 @@ func TestAgainstARunningCluster(t *testing.T) {
 	if err := c.DeleteRecords("clicks", 0, 3); err != nil {
 		t.Fatal(err)
 	}
-	port := admin(t, "process_max_fds 512\nprocess_open_fds 20\nmillrace_log_cleaner_uncleanable{topic=\"state\",partition=\"4\"} 1\nmillrace_group_lag_seconds{group=\"g\",topic=\"clicks\",partition=\"0\"} 900\n",
+	port := admin(t, "process_max_fds 512\nprocess_open_fds 20\nmillrace_cleaner_uncleanable_bytes 7\nmillrace_cleaner_uncleanable{topic=\"state\",partition=\"4\"} 1\nmillrace_group_lag_seconds{group=\"g\",topic=\"clicks\",partition=\"0\"} 900\n",
 		`{"status":"degraded","logDirs":[{"path":"/nowhere/a","online":false,"error":"input/output error"},{"path":"/nowhere/b","online":true,"totalBytes":100,"freeBytes":1}]}`)
 	got := clitest.Run(t.Context(), Command("doctor"), "", "--bootstrap-server", at, "--admin", port, "--json")
 	found := findings(t, got)

@@ -151,8 +151,8 @@ func (o *options) takeFigures(f *facts, figures []figure) {
 			f.process.partitions = int(g.value)
 		case g.name == "millrace_group_lag_seconds":
 			seconds[g.labels["group"]] = max(seconds[g.labels["group"]], g.value)
-		case strings.Contains(g.name, "uncleanable") && !strings.HasSuffix(g.name, "_total") && g.value > 0:
-			f.cleaner.uncleanable = append(f.cleaner.uncleanable, nameOf(g))
+		case g.name == "millrace_cleaner_uncleanable" && g.value > 0:
+			f.cleaner.uncleanable = append(f.cleaner.uncleanable, g.labels["topic"]+"-"+g.labels["partition"])
 		}
 	}
 	slices.Sort(f.cleaner.uncleanable)
@@ -161,17 +161,6 @@ func (o *options) takeFigures(f *facts, figures []figure) {
 			f.groups[i].seconds = s
 		}
 	}
-}
-
-// nameOf says which partition or directory a figure is of.
-func nameOf(g figure) string {
-	switch {
-	case g.labels["topic"] != "":
-		return g.labels["topic"] + "-" + g.labels["partition"]
-	case g.labels["dir"] != "":
-		return fmt.Sprintf("%.0f in %s", g.value, g.labels["dir"])
-	}
-	return fmt.Sprintf("%.0f partitions", g.value)
 }
 
 // takeHealth takes the state of the log directories: from the broker itself, so also of a
