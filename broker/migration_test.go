@@ -48,7 +48,7 @@ func (n *node) waitKind(group, kind string, members int) {
 			n.t.Logf("the group is %s", got)
 		}
 	}()
-	testkit.WaitFor(n.t, 60*time.Second, fmt.Sprintf("the group to be %s with %d members", kind, members), func() bool {
+	testkit.WaitFor(n.t, 120*time.Second, fmt.Sprintf("the group to be %s with %d members", kind, members), func() bool {
 		k, m := n.kindOf(group)
 		got = fmt.Sprintf("%s with %d members", k, m)
 		return k == kind && m == members
@@ -66,7 +66,7 @@ func TestGroupChangesItsProtocolWhileItRuns(t *testing.T) {
 			t.Parallel()
 			n := nextGroupNode(t)
 			n.create("t", 6)
-			ctx, cancel := context.WithTimeout(context.Background(), 120*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), 240*time.Second)
 			defer cancel()
 			s, wg := newSeen(), new(sync.WaitGroup)
 			records := 0

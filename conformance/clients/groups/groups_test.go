@@ -72,11 +72,12 @@ func TestRebalances(t *testing.T) {
 
 // TestStaticMembers: a static member that is killed and comes back gets what it had, and
 // nobody else notices. In the new protocol the broker waits for the old one to say that it
-// leaves, so there it is stopped instead. (franz-go 1.22 forgets its instance id when it says
-// so, which is refused as Kafka refuses it; its place is free only after the session.)
+// leaves, so there it is stopped instead. (franz-go 1.22 leaves out its instance id when it
+// says so, which Kafka refuses and we know; its place is free at once.)
 func TestStaticMembers(t *testing.T) {
 	for _, o := range []Orders{
 		{Client: "franz-go", Protocol: "cooperative"},
+		{Client: "franz-go", Protocol: "consumer"},
 		{Client: "sarama", Protocol: "eager"},
 		{Client: "confluent-kafka-go", Protocol: "eager"},
 		{Client: "confluent-kafka-go", Protocol: "consumer"},
