@@ -83,11 +83,11 @@ func (c *Chain) openTail(s *segment) (ok bool, err error) {
 	} else if has {
 		s.maxTimestamp, s.maxTimestampAt = e.Timestamp, e.Offset
 	}
-	start := int64(0)
+	start, indexed := int64(0), s.base-1
 	if e, has, err := off.Last(); err != nil {
 		return false, err
 	} else if has {
-		start = e.Position
+		start, indexed = e.Position, e.Offset
 	}
 	f, err := c.o.FS.OpenFile(s.name(logSuffix), os.O_RDONLY, 0)
 	if err != nil {
@@ -103,7 +103,7 @@ func (c *Chain) openTail(s *segment) (ok bool, err error) {
 	if sc.err != nil {
 		return false, sc.err
 	}
-	if sc.r.pos != size || s.maxTimestampAt >= sc.next {
+	if sc.r.pos != size || s.maxTimestampAt >= sc.next || indexed >= sc.next {
 		return false, nil
 	}
 	s.offCount, s.timCount = off.Count(), tim.Count()
