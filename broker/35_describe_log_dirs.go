@@ -16,7 +16,8 @@ import (
 //   - Sizes are positions, not allocations. Capacity and free bytes of the volume from
 //     version 4 on.
 //   - Offset lag is 0: this broker's replicas are leaders. The copy of a log that is on its
-//     way to another directory (34) stands there too, as a future one, with its lag.
+//     way to another directory (34), or waits for its turn, stands there too, as a future one,
+//     with its lag.
 
 func describeLogDirs(r *request, q *protocol.DescribeLogDirsRequest) protocol.Message {
 	resp := new(protocol.DescribeLogDirsResponse)
@@ -59,6 +60,13 @@ func (r *request) logsByDir(q *protocol.DescribeLogDirsRequest) map[string][]pro
 	for l := range r.b.store.Logs() { // by topic and partition
 		if tp := l.TopicPartition(); wanted(tp) {
 			add(l.LogDir(), tp.Topic, protocol.DescribeLogDirsResponsePartition{PartitionIndex: tp.Partition, PartitionSize: l.SizeBytes()})
+		}
+	}
+	for _, m := range r.b.manager.WaitingMoves() { // a tool that asks would take them for given up
+		tp := m.TopicPartition
+		if l, ok := r.b.store.Get(tp); ok && wanted(tp) {
+			lag := l.LogEndOffset() - l.LogStartOffset()
+			add(m.Dir, tp.Topic, protocol.DescribeLogDirsResponsePartition{PartitionIndex: tp.Partition, OffsetLag: lag, IsFutureKey: true})
 		}
 	}
 	for _, m := range r.b.store.Moves() {

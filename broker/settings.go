@@ -3,6 +3,7 @@ package broker
 import (
 	"log/slog"
 	"maps"
+	"slices"
 	"sync/atomic"
 
 	"github.com/millrace/millrace/broker/config"
@@ -48,7 +49,8 @@ func (s *Settings) Publish(old, now *metadata.Image) {
 		return
 	}
 	s.current.Store(next)
-	s.log.Info("dynamic settings are in force", "broker", own, "all", all)
+	// Names only: a value may be a secret.
+	s.log.Info("dynamic settings are in force", "broker", slices.Sorted(maps.Keys(own)), "all", slices.Sorted(maps.Keys(all)))
 	if f := s.follow.Load(); f != nil {
 		(*f)(before, next)
 	}

@@ -65,6 +65,26 @@ func (m *Manager) MoveLog(topic string, partition int32, dir string) error {
 	return m.moves.want(log.TopicPartition(), dir, log.LogDir())
 }
 
+// WaitingMove is a move that has its turn later.
+type WaitingMove struct {
+	TopicPartition engine.TopicPartition
+	Dir            string
+}
+
+// WaitingMoves lists the moves that wait for others to be done; those under way are listed
+// by the Store.
+func (m *Manager) WaitingMoves() []WaitingMove {
+	m.moves.mu.Lock()
+	defer m.moves.mu.Unlock()
+	var list []WaitingMove
+	for _, w := range m.moves.queue {
+		if !w.stopped {
+			list = append(list, WaitingMove{w.tp, w.dir})
+		}
+	}
+	return list
+}
+
 // want notes where a log is to be; now is where it is.
 func (v *moves) want(tp engine.TopicPartition, dir, now string) error {
 	v.mu.Lock()

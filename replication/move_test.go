@@ -163,6 +163,9 @@ func TestMovePace(t *testing.T) {
 	for range 4 {
 		p.Produce(batch(strings.Repeat("x", 500_000)), 1, -1, engine.Client, nil, 0, 1)
 	}
+	if got := e.WaitingMoves(); len(got) != 0 {
+		t.Errorf("waiting: %v", got)
+	}
 	e.o.MoveBytesPerSecond = func() int64 { return 1000 }
 	began := e.clock.Now()
 	if err := e.MoveLog("t", 0, otherDir(p.Log())); err != nil {
@@ -187,6 +190,40 @@ func TestMovePace(t *testing.T) {
 	e.Manager.Close() // does not wait for the pace
 	if p.Log() != before {
 		t.Error("it moved")
+	}
+}
+
+// One log a directory is copied at a time; the others wait, and can be seen to.
+func TestMovesWaitForEachOther(t *testing.T) {
+	e := twoDirs(t)
+	e.o.MoveBytesPerSecond = func() int64 { return 1 }
+	e.settle(topicOps("t", 1, "", 4, self)...)
+	to := map[int32]string{}
+	for i := range int32(4) {
+		p, err := e.Get("t", i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Produce(batch("x"), 1, -1, engine.Client, nil, 0, 1)
+		to[i] = otherDir(p.Log())
+		if err := e.MoveLog("t", i, to[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testkit.WaitFor(t, 20*time.Second, "two moves", func() bool { return len(e.store.Moves()) == 2 && len(e.WaitingMoves()) == 2 })
+	for _, w := range e.WaitingMoves() {
+		if w.Dir != to[w.TopicPartition.Partition] {
+			t.Errorf("%+v", w)
+		}
+	}
+	// Somebody wants one where it is: it waits no more.
+	w := e.WaitingMoves()[1]
+	p, _ := e.Get("t", w.TopicPartition.Partition)
+	if err := e.MoveLog("t", w.TopicPartition.Partition, p.Log().LogDir()); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.WaitingMoves(); len(got) != 1 || got[0].TopicPartition == w.TopicPartition {
+		t.Errorf("%+v", got)
 	}
 }
 
