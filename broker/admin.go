@@ -100,7 +100,7 @@ func (b *Broker) Health() Health {
 		h.Status = "stopping"
 	}
 	b.mu.Unlock()
-	for _, l := range b.listeners {
+	for _, l := range b.listening() {
 		h.Listeners = append(h.Listeners, l.name+"://"+l.Addr().String())
 	}
 	offline := 0

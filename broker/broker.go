@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,7 +79,9 @@ type Broker struct {
 	produceOps  sync.Pool // *produceOp
 	fetchOps    sync.Pool // *fetchOp
 
-	listeners []*listener
+	listen    ListenFunc
+	relisten  sync.Mutex     // one change of the listeners at a time
+	listeners []*listener    // guarded by mu
 	wg        sync.WaitGroup // accept loops and connections
 	ctx       context.Context
 	cancel    context.CancelFunc
@@ -95,7 +98,7 @@ type Broker struct {
 func Start(ctx context.Context, o Options) (*Broker, error) {
 	b := &Broker{
 		config: o.Config, id: o.BrokerID, store: o.Store, manager: o.Manager, loader: o.Loader, controller: o.Controller, producerIDs: o.ProducerIDs, groups: o.Groups,
-		clock: o.Clock, log: o.Log, levels: o.Levels, auth: o.Authorizer, quota: o.Quota,
+		listen: o.Listen, clock: o.Clock, log: o.Log, levels: o.Levels, auth: o.Authorizer, quota: o.Quota,
 		endpoints: newEndpoints(), open: make(map[*session]struct{}), perIP: make(map[string]int), delayed: make(map[net.Conn]clock.Timer),
 	}
 	if b.levels == nil {
@@ -124,26 +127,23 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 		}
 	}
 	b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	for _, l := range c.Listeners {
-		opened, err := o.Listen(ctx, "tcp", l.Address())
+	for _, of := range c.Listeners {
+		l, remote, err := b.openListener(ctx, of)
 		if err != nil {
 			b.closeListeners()
 			b.cancel()
-			return nil, fmt.Errorf("listener %s: %w", l, err)
+			return nil, err
 		}
-		if b.connOptions.RemoteCongestion, err = setCongestion(opened, c.SocketCongestionControl); err != nil {
-			_ = opened.Close()
-			b.closeListeners()
-			b.cancel()
-			return nil, fmt.Errorf("listener %s: %w", l, err)
-		}
-		b.listeners = append(b.listeners, &listener{b: b, name: l.Name, protocol: l.Protocol, Listener: opened})
+		b.connOptions.RemoteCongestion = remote
+		b.listeners = append(b.listeners, l)
 	}
 	o.Loader.Add(metadata.PublisherFunc(b.publishQuotas))
 	o.Loader.Add(metadata.PublisherFunc(b.publishSubscriptions))
+	b.mu.Lock() // a publisher may change them from now on
 	for _, l := range b.listeners {
 		b.wg.Go(l.accept)
 	}
+	b.mu.Unlock()
 	b.scheduleSweep()
 	return b, nil
 }
@@ -169,12 +169,20 @@ func setCongestion(l net.Listener, name string) (remote string, err error) {
 }
 
 // Addr is where the first listener listens, with the port that it really has.
-func (b *Broker) Addr() net.Addr { return b.listeners[0].Addr() }
+func (b *Broker) Addr() net.Addr { return b.listening()[0].Addr() }
+
+// listening is the open listeners.
+func (b *Broker) listening() []*listener {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.listeners)
+}
 
 // Addrs returns the address of each listener by its name.
 func (b *Broker) Addrs() map[string]net.Addr {
-	out := make(map[string]net.Addr, len(b.listeners))
-	for _, l := range b.listeners {
+	open := b.listening()
+	out := make(map[string]net.Addr, len(open))
+	for _, l := range open {
 		out[l.name] = l.Addr()
 	}
 	return out
@@ -237,7 +245,7 @@ func (b *Broker) openLocked() []*session {
 }
 
 func (b *Broker) closeListeners() {
-	for _, l := range b.listeners {
+	for _, l := range b.listening() {
 		_ = l.Close() // it is going away; the accept loop ends by it
 	}
 }

@@ -140,6 +140,11 @@ func startNodeWith(t testing.TB, o nodeOptions) *node {
 		Listen: lc.Listen, Random: rand.Int64N, Authorizer: o.auth, Quota: o.quota,
 	})
 	must(err)
+	n.settings.Follow(func(_, now *config.Config) {
+		n.store.SetProducerExpirationMs(now.Broker.ProducerExpirationMs)
+		n.manager.Reconfigure()
+		n.broker.Relisten()
+	})
 	n.addr = n.broker.Addr().String()
 	n.stop = sync.OnceFunc(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

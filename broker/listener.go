@@ -1,12 +1,16 @@
 package broker
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/millrace/millrace/broker/config"
 	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/metadata"
 	"github.com/millrace/millrace/protocol"
@@ -17,6 +21,106 @@ type listener struct {
 	net.Listener
 	b              *Broker
 	name, protocol string
+	of             config.Listener // as configured
+}
+
+// openListener opens a listener that accepts nothing yet. remote is the congestion control of
+// connections from other machines, see setCongestion.
+func (b *Broker) openListener(ctx context.Context, of config.Listener) (l *listener, remote string, err error) {
+	opened, err := b.listen(ctx, "tcp", of.Address())
+	if err != nil {
+		return nil, "", fmt.Errorf("listener %s: %w", of, err)
+	}
+	if remote, err = setCongestion(opened, b.config().Broker.SocketCongestionControl); err != nil {
+		_ = opened.Close() // nothing was accepted
+		return nil, "", fmt.Errorf("listener %s: %w", of, err)
+	}
+	return &listener{b: b, name: of.Name, protocol: of.Protocol, of: of, Listener: opened}, remote, nil
+}
+
+// Relisten makes the open listeners those of the settings in force. New ones are opened
+// first; of those that are no longer wanted the connections are closed too. A listener that
+// cannot be opened is logged; the last one that is open stays while there is no other.
+func (b *Broker) Relisten() {
+	b.relisten.Lock()
+	defer b.relisten.Unlock()
+	want := b.config().Broker.Listeners
+	b.mu.Lock()
+	have := slices.Clone(b.listeners)
+	closing := b.closing
+	b.mu.Unlock()
+	wanted := func(l *listener) bool { return slices.Contains(want, l.of) }
+	if closing || len(have) == len(want) && !slices.ContainsFunc(have, func(l *listener) bool { return !wanted(l) }) {
+		return
+	}
+	next, missing := b.openMissing(want, have)
+	gone := slices.DeleteFunc(slices.Clone(have), wanted)
+	for _, l := range gone {
+		_ = l.Close() // its accept loop ends by it
+	}
+	// An address may have been held by one that has gone now.
+	again, failed := b.openMissing(missing, nil)
+	if next = append(next, again...); len(next) == 0 {
+		for _, l := range gone {
+			if old, _, err := b.openListener(b.ctx, l.of); err == nil {
+				next = append(next, old)
+			}
+		}
+	}
+	for _, of := range failed {
+		b.log.Error("a listener cannot be opened", "listener", of.String())
+	}
+	b.useListeners(next, have, gone)
+}
+
+// openMissing opens what is wanted and not there, and returns the listeners that are wanted
+// and open, in order, with those that could not be opened.
+func (b *Broker) openMissing(want []config.Listener, have []*listener) (open []*listener, missing []config.Listener) {
+	for _, of := range want {
+		if at := slices.IndexFunc(have, func(l *listener) bool { return l.of == of }); at >= 0 {
+			open = append(open, have[at])
+			continue
+		}
+		l, _, err := b.openListener(b.ctx, of)
+		if err != nil {
+			b.log.Warn("a listener is not open yet", "listener", of.String(), "err", err)
+			missing = append(missing, of)
+			continue
+		}
+		open = append(open, l)
+	}
+	return open, missing
+}
+
+var errListenerGone = errors.New("the listener was removed from the settings")
+
+// useListeners lets the new ones accept, and cuts the connections of those that have gone.
+func (b *Broker) useListeners(next, before, gone []*listener) {
+	b.mu.Lock()
+	if b.closing {
+		b.mu.Unlock()
+		for _, l := range next {
+			_ = l.Close() // what was there before was closed already
+		}
+		return
+	}
+	b.listeners = next
+	for _, l := range next {
+		if !slices.Contains(before, l) {
+			b.wg.Go(l.accept)
+			b.log.Info("listening", "listener", l.name, "address", l.Addr().String())
+		}
+	}
+	var cut []*session
+	for s := range b.open {
+		if slices.Contains(gone, s.listener) {
+			cut = append(cut, s)
+		}
+	}
+	b.mu.Unlock()
+	for _, s := range cut {
+		s.c.Close(errListenerGone)
+	}
 }
 
 // authenticates tells whether connections begin with a handshake. PLAINTEXT does not.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/metadata"
@@ -67,6 +68,21 @@ func Register(ctx context.Context, s metadata.Store, c clock.Clock, b metadata.B
 		return 0, fmt.Errorf("register broker %d: %w", b.ID, err)
 	}
 	return r.Zxid, nil
+}
+
+// Reregister changes what the registration of a broker says, as long as it holds it; its
+// epoch stays.
+func Reregister(ctx context.Context, s metadata.Store, c clock.Clock, b metadata.Broker) error {
+	data := metadata.EncodeBroker(b, clock.UnixMs(c))
+	if old, _, err := s.Get(ctx, metadata.BrokerPath(b.ID)); err == nil {
+		if was, err := metadata.DecodeBroker(old); err == nil && was.Rack == b.Rack && slices.Equal(was.Endpoints, b.Endpoints) {
+			return nil
+		}
+	}
+	if _, err := s.Multi(ctx, metadata.Set(metadata.BrokerPath(b.ID), data, metadata.AnyVersion)); err != nil {
+		return fmt.Errorf("register broker %d: %w", b.ID, err)
+	}
+	return nil
 }
 
 // GenerateBrokerID returns the next id above reserved (reserved.broker.max.id) that no

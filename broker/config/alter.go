@@ -254,8 +254,11 @@ func (c *Config) dynamicNames(perBroker bool) []string {
 func (c *Config) checkDynamic() error {
 	l := &loader{c: c}
 	l.acrossTopic(nil)
-	if _, set := c.set("advertised.listeners"); set {
-		l.listeners()
+	for _, name := range listenerKeys {
+		if _, set := c.dynamic[name]; set {
+			l.listeners()
+			break
+		}
 	}
 	if len(l.problems) > 0 {
 		return badRequest("%v", TopicProblems(l.problems))

@@ -171,15 +171,19 @@ func (c *Config) WithDynamic(broker, all map[string]string) (*Config, []Warning)
 	}
 	next.Broker = next.typed()
 	next.Broker.Listeners, next.Broker.Advertised = c.Broker.Listeners, c.Broker.Advertised
-	if was, is := c.text("advertised.listeners"), next.text("advertised.listeners"); was != is {
+	for _, name := range listenerKeys {
+		if c.text(name) == next.text(name) {
+			continue
+		}
 		l := &loader{c: &next}
-		_, advertised := l.listeners()
+		listen, advertised := l.listeners()
 		if len(l.problems) == 0 {
-			next.Broker.Advertised = advertised
+			next.Broker.Listeners, next.Broker.Advertised = listen, advertised
 		}
 		for _, p := range l.problems {
 			warnings = append(warnings, Warning{p.Place, p.Key, fmt.Sprintf("%q is left out: %s", p.Value, p.Reason)})
 		}
+		break
 	}
 	return &next, warnings
 }

@@ -23,9 +23,9 @@ func identityKeys() []Key {
 			return v == "" || eachOf("broker", "controller").ok(v)
 		}}, NoEffect: "this process is both broker and controller", Doc: "Roles of the process."},
 		{Name: "broker.rack", Type: String, Null: true, Doc: "Where the broker stands; told to clients."},
-		{Name: "listeners", Type: String, Default: "PLAINTEXT://:9092", Doc: "Addresses to listen on, NAME://host:port separated by commas. An empty host means all interfaces. Without a configuration file the default is loopback: PLAINTEXT://127.0.0.1:9092."},
+		{Name: "listeners", Type: String, Default: "PLAINTEXT://:9092", Dynamic: PerBroker, Doc: "Addresses to listen on, NAME://host:port separated by commas. An empty host means all interfaces. Without a configuration file the default is loopback: PLAINTEXT://127.0.0.1:9092."},
 		{Name: "advertised.listeners", Type: String, Null: true, Dynamic: PerBroker, Doc: "Addresses that clients are told. Not set: each client is told the address that it connected to."},
-		{Name: "listener.security.protocol.map", Type: String, Default: "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
+		{Name: "listener.security.protocol.map", Type: String, Default: "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL", Dynamic: PerBroker,
 			Doc: "Security protocol of each listener name, NAME:PROTOCOL separated by commas. Only PLAINTEXT is built yet: a listener with another protocol stops the start."},
 		{Name: "inter.broker.listener.name", Type: String, Null: true, NoEffect: noPeers, Doc: "Listener that brokers use among themselves."},
 		{Name: "security.inter.broker.protocol", Type: String, Default: "PLAINTEXT", Rule: oneOf("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"), NoEffect: noPeers, Doc: "Security protocol that brokers use among themselves."},

@@ -41,6 +41,9 @@ func parseListener(s string) (Listener, error) {
 	return Listener{Name: strings.ToUpper(name), Host: host, Port: int32(n)}, nil
 }
 
+// listenerKeys are read together: they must fit.
+var listenerKeys = [...]string{"listeners", "advertised.listeners", "listener.security.protocol.map"}
+
 const listenerForm = "NAME://host:port separated by commas"
 
 // listeners reads the three keys that describe where the broker listens.

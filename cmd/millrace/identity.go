@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/millrace/millrace/broker"
+	"github.com/millrace/millrace/broker/config"
 	"github.com/millrace/millrace/controller"
 	"github.com/millrace/millrace/engine/checkpoint"
 	"github.com/millrace/millrace/metadata"
@@ -85,10 +86,36 @@ func (s *server) readMeta(dir string) (checkpoint.Meta, error) {
 
 // register makes the broker known, with the ports that it really has.
 func (s *server) register(ctx context.Context) error {
-	c := &s.static.Broker
+	zxid, err := controller.Register(ctx, s.tree, s.clock, s.registration(func(l config.Listener) int32 {
+		for _, of := range s.static.Broker.Listeners {
+			if opened := s.listened[of.Name]; of == l && opened != nil {
+				return portOf(opened.Addr())
+			}
+		}
+		return l.Port // a dynamic setting, not open yet
+	}))
+	if err != nil {
+		return err
+	}
+	return s.loader.Wait(ctx, zxid)
+}
+
+// reregister tells the cluster of other listeners.
+func (s *server) reregister() {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	addrs := s.serving.Load().Addrs()
+	err := controller.Reregister(ctx, s.tree, s.clock, s.registration(func(l config.Listener) int32 { return portOf(addrs[l.Name]) }))
+	if err != nil && !errors.Is(err, metadata.ErrClosed) {
+		s.log.Error("the broker's addresses are not known to the cluster", "err", err)
+	}
+}
+
+func (s *server) registration(port func(config.Listener) int32) metadata.Broker {
+	c := &s.settings.Config().Broker
 	b := metadata.Broker{ID: s.id, Rack: c.Rack}
 	for _, l := range c.Listeners {
-		e := metadata.Endpoint{Listener: l.Name, Protocol: l.Protocol, Host: l.Host, Port: portOf(s.listened[l.Name])}
+		e := metadata.Endpoint{Listener: l.Name, Protocol: l.Protocol, Host: l.Host, Port: port(l)}
 		if ip := net.ParseIP(l.Host); l.Host == "" || (ip != nil && ip.IsUnspecified()) {
 			e.Host = hostname()
 		}
@@ -99,15 +126,11 @@ func (s *server) register(ctx context.Context) error {
 		}
 		b.Endpoints = append(b.Endpoints, e)
 	}
-	zxid, err := controller.Register(ctx, s.tree, s.clock, b)
-	if err != nil {
-		return err
-	}
-	return s.loader.Wait(ctx, zxid)
+	return b
 }
 
-func portOf(l net.Listener) int32 {
-	if a, ok := l.Addr().(*net.TCPAddr); ok {
+func portOf(at net.Addr) int32 {
+	if a, ok := at.(*net.TCPAddr); ok {
 		return int32(a.Port)
 	}
 	return 0

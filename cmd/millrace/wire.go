@@ -61,9 +61,12 @@ type server struct {
 	failOnce  sync.Once
 	ended     chan struct{} // closed by Close
 	following atomic.Pointer[replication.Manager]
-	loaded    atomic.Pointer[engine.Store] // the store, for what its own goroutines call
-	closing   sync.Once
-	closed    error
+	serving   atomic.Pointer[broker.Broker]
+	// background is short work that the loader's goroutine must not wait for.
+	background sync.WaitGroup
+	loaded     atomic.Pointer[engine.Store] // the store, for what its own goroutines call
+	closing    sync.Once
+	closed     error
 }
 
 // startServer makes a broker and returns when it serves. After an error nothing is left.
@@ -139,6 +142,10 @@ func (s *server) settingsChanged(_, now *config.Config) {
 	}
 	if m := s.following.Load(); m != nil {
 		m.Reconfigure()
+	}
+	if b := s.serving.Load(); b != nil {
+		b.Relisten()
+		s.background.Go(s.reregister)
 	}
 }
 
@@ -292,6 +299,12 @@ func (s *server) serve(ctx context.Context) error {
 		return err
 	}
 	s.broker = b
+	s.serving.Store(b)
+	b.Relisten() // where the settings changed meanwhile
+	for name, unused := range s.listened {
+		_ = unused.Close() // a dynamic setting took the place of it
+		delete(s.listened, name)
+	}
 	if at := s.static.Broker.AdminAddress; at != "" {
 		var lc net.ListenConfig
 		l, err := lc.Listen(ctx, "tcp", at)
@@ -303,15 +316,17 @@ func (s *server) serve(ctx context.Context) error {
 	return nil
 }
 
-// handOver gives the broker the listeners that are open already.
-func (s *server) handOver(_ context.Context, _, address string) (net.Listener, error) {
+// handOver gives the broker the listeners that are open already, and opens those that dynamic
+// settings ask for.
+func (s *server) handOver(ctx context.Context, network, address string) (net.Listener, error) {
 	for _, l := range s.static.Broker.Listeners {
 		if opened := s.listened[l.Name]; opened != nil && l.Address() == address {
 			delete(s.listened, l.Name)
 			return opened, nil
 		}
 	}
-	return nil, fmt.Errorf("no listener was opened for %s", address)
+	var lc net.ListenConfig
+	return lc.Listen(ctx, network, address)
 }
 
 // Addr is where clients connect.
@@ -368,6 +383,7 @@ func (s *server) close(ctx context.Context) error {
 	if s.loader != nil {
 		s.loader.Close()
 	}
+	s.background.Wait()
 	if s.groups != nil {
 		s.groups.Close()
 	}
