@@ -316,7 +316,11 @@ func TestMoveFailsAndCrashesAtEachStep(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	runs := errorfs.EachCall(errorfs.Once, errorfs.Fault{Err: syscall.EIO}, errorfs.All(), func(n int64, rule errorfs.Rule) bool {
+	match := errorfs.Writes() // what a power cut can come between
+	if testkit.Rounds(t, "ROUNDS", 1) > 1 {
+		match = errorfs.All() // and reads that fail
+	}
+	runs := errorfs.EachCall(errorfs.Once, errorfs.Fault{Err: syscall.EIO}, match, func(n int64, rule errorfs.Rule) bool {
 		disk := memfs.New()
 		faulty := errorfs.Wrap(disk, nil)
 		s, err := OpenStore(context.Background(), moveEnv(t, faulty).opts)

@@ -300,7 +300,8 @@ func (s *server) serve(ctx context.Context) error {
 	}
 	s.broker = b
 	s.serving.Store(b)
-	b.Relisten() // where the settings changed meanwhile
+	b.Relisten()   // where the settings changed meanwhile
+	s.reregister() // with the ports of listeners that are dynamic settings
 	for name, unused := range s.listened {
 		_ = unused.Close() // a dynamic setting took the place of it
 		delete(s.listened, name)
