@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestRebalances: members join, are killed and leave while records are produced, and the
-// broker is restarted under them.
+// TestRebalances: members join, are killed, are suspended until the group has given them up
+// and go on, and leave, while records are produced; and the broker is restarted under them.
 func TestRebalances(t *testing.T) {
 	for _, o := range []Orders{
 		{Client: "franz-go", Protocol: "eager"},
@@ -57,6 +57,14 @@ func TestRebalances(t *testing.T) {
 			w.progress()
 
 			c := w.start(o, "c", "")
+			w.owns(c, 1)
+			w.progress()
+
+			c.suspend()
+			w.checker.Forget("c")
+			w.owns(b, partitions)
+			w.progress()
+			c.resume()
 			w.owns(c, 1)
 			w.progress()
 

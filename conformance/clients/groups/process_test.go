@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -112,6 +113,11 @@ func (p *process) kill() {
 		p.t.Logf("%s: last notes: %q", p.o.ClientID, p.notes)
 	}
 }
+
+// suspend stops the process where it stands, and resume lets it go on as if nothing had
+// happened: for the group it is a zombie by then.
+func (p *process) suspend() { _ = p.cmd.Process.Signal(syscall.SIGSTOP) }
+func (p *process) resume()  { _ = p.cmd.Process.Signal(syscall.SIGCONT) }
 
 // leave asks the member to leave its group and waits for its end.
 func (p *process) leave() {

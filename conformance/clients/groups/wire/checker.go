@@ -88,6 +88,15 @@ func (c *Checker) Killed(client string) {
 	}
 }
 
+// Forget makes Assigned wait for what a client is given next.
+func (c *Checker) Forget(client string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, g := range c.groups {
+		delete(g.byClient, client)
+	}
+}
+
 // Restarted tells that the broker was down: a generation that no member had got an
 // assignment of need not be known any more.
 func (c *Checker) Restarted() {
