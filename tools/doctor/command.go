@@ -87,7 +87,9 @@ func (o *options) run(cmd *cobra.Command) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), o.timeout)
 	defer cancel()
 	f := &facts{target: o.bootstrap, limits: thresholds{o.lagRecords, o.lagTime.Seconds()}, skipped: map[string]string{}}
-	o.gather(ctx, f)
+	progress := cli.NewProgress(cmd.ErrOrStderr(), "looking, steps done")
+	o.gather(ctx, f, progress)
+	progress.Close()
 	r := judge(f)
 	if o.json {
 		if err := r.printJSON(cmd.OutOrStdout()); err != nil {
@@ -103,13 +105,21 @@ func (o *options) run(cmd *cobra.Command) error {
 }
 
 // gather asks everything that there is to ask.
-func (o *options) gather(ctx context.Context, f *facts) {
-	if o.file != "" {
-		o.gatherFile(f)
+func (o *options) gather(ctx context.Context, f *facts, progress *cli.Progress) {
+	steps := []func(){
+		func() {
+			if o.file != "" {
+				o.gatherFile(f)
+			}
+		},
+		func() { o.gatherCluster(ctx, f) },
+		func() { o.gatherAdmin(ctx, f) },
+		func() { o.gatherMachine(f) },
 	}
-	o.gatherCluster(ctx, f)
-	o.gatherAdmin(ctx, f)
-	o.gatherMachine(f)
+	for i, step := range steps {
+		progress.Set(i, len(steps))
+		step()
+	}
 	if f.cluster != nil {
 		f.target = fmt.Sprintf("%s (cluster %s, %d broker%s)", o.bootstrap, f.cluster.id, len(f.cluster.brokers), plural(len(f.cluster.brokers)))
 	}

@@ -156,7 +156,7 @@ func TestAgainstARunningCluster(t *testing.T) {
 	}
 	port := admin(t, "process_max_fds 512\nprocess_open_fds 20\nmillrace_cleaner_uncleanable_bytes 7\nmillrace_cleaner_uncleanable{topic=\"state\",partition=\"4\"} 1\nmillrace_group_lag_seconds{group=\"g\",topic=\"clicks\",partition=\"0\"} 900\n",
 		`{"status":"degraded","logDirs":[{"path":"/nowhere/a","online":false,"error":"input/output error"},{"path":"/nowhere/b","online":true,"totalBytes":100,"freeBytes":1}]}`)
-	got := clitest.Run(t.Context(), Command("doctor"), "", "--bootstrap-server", at, "--admin", port, "--json")
+	got := clitest.Run(t.Context(), Command("doctor"), "", "--bootstrap-server", at, "--admin", port, "--timeout", "5m", "--json")
 	found := findings(t, got)
 	for check, part := range map[string]string{
 		"disk": "/nowhere/a cannot be used: input/output error", "limits": "512 files", "cleaner": "state-4", "internal": "cleanup.policy=delete",
@@ -189,7 +189,7 @@ func TestDialBack(t *testing.T) {
 			resp.Brokers, resp.ClusterID = append(resp.Brokers, b), kmsg.StringPtr("this-cluster-000000000")
 			return resp, nil, true
 		})
-		got := clitest.Run(t.Context(), Command("doctor"), "", "--bootstrap-server", at, "--json", "--timeout", "30s")
+		got := clitest.Run(t.Context(), Command("doctor"), "", "--bootstrap-server", at, "--json", "--timeout", "5m")
 		if text := fmt.Sprint(findings(t, got)["network"]); !strings.Contains(text, name) || got.Code != 1 {
 			t.Errorf("%s: code %d, %s", advertised, got.Code, text)
 		}

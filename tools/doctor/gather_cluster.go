@@ -20,7 +20,7 @@ import (
 )
 
 // reachTime is how long a broker that should run may take to answer.
-func (o *options) reachTime() time.Duration { return min(3*time.Second, o.timeout/10) }
+func (o *options) reachTime() time.Duration { return o.timeout / 10 }
 
 // offsetsTopic is where Kafka keeps groups and committed offsets.
 const offsetsTopic = "__consumer_offsets"
