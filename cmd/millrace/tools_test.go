@@ -65,9 +65,6 @@ func TestAdministrationScripts(t *testing.T) {
 		{"kafka-cluster.sh list-endpoints", `(?m)^1001 +127.0.0.1 +\d+ +null +unfenced +broker`, 0},
 		{"kafka-metadata-quorum.sh describe --status", `(?m)^LeaderId: +1001$`, 0},
 		{"kafka-features.sh describe", `Feature: group.version\tSupportedMinVersion: 0\t`, 0},
-
-		{"millrace doctor --json", `"severity": "note"`, 0},
-		{"millrace doctor --lag-records 0", `(?m)^0 critical, `, 0},
 	} {
 		words := strings.ReplaceAll(step.words, "AT", at)
 		if !strings.Contains(words, at) {
@@ -78,6 +75,12 @@ func TestAdministrationScripts(t *testing.T) {
 		if code != step.code || !regexp.MustCompile(step.want).MatchString(out) {
 			t.Errorf("%s: code %d, want %d; it printed\n%s\nwant %s", step.words, code, step.code, out, step.want)
 		}
+	}
+	// What the doctor thinks of this machine's disk is not ours to say; that it reached the
+	// broker is, and that its exit code goes by what it prints.
+	out, code := runTool(t, home, "", "millrace", "doctor", "--bootstrap-server", at, "--no-write", "--timeout", "5m")
+	if well := strings.Contains(out, "\n0 critical, "); !regexp.MustCompile(`(?m)^ok +reach, .*network, topics, internal, cleaner, lag`).MatchString(out) || well != (code == 0) {
+		t.Errorf("doctor: code %d, it printed\n%s", code, out)
 	}
 	if code := b.stop(t, syscall.SIGTERM); code != 0 && code != 143 {
 		t.Errorf("the broker ended with %d", code)
