@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,10 +81,13 @@ func connect(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	return cl
 }
 
+// topics counts, so that -count=2 makes new ones.
+var topics atomic.Int64
+
 // filled makes a topic with this many records in each of its partitions.
 func filled(t *testing.T, partitions int32, records int) string {
 	t.Helper()
-	topic := named(t)
+	topic := fmt.Sprintf("%s-%d", named(t), topics.Add(1))
 	cl := connect(t, kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	_, err := kadm.NewClient(cl).CreateTopic(bounded(t), partitions, 1, nil, topic)
 	must(t, err, "create %s", topic)
@@ -96,11 +100,11 @@ func filled(t *testing.T, partitions int32, records int) string {
 	return topic
 }
 
-// joined starts a consumer of a topic in a group, named after the test, and returns when it
+// joined starts a consumer of a topic in a group, named after it, and returns when it
 // has read and committed everything.
 func joined(t *testing.T, topic string, records int, opts ...kgo.Opt) (group string) {
 	t.Helper()
-	group = named(t) + "-group"
+	group = topic + "-group"
 	cl := connect(t, append([]kgo.Opt{
 		kgo.ClientID("reader"), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 	}, opts...)...)

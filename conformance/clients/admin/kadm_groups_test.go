@@ -44,7 +44,7 @@ func TestKadmGroups(t *testing.T) {
 func TestKadmOffsets(t *testing.T) {
 	a := kadm.NewClient(connect(t))
 	topic := filled(t, 2, 3)
-	group := named(t) + "-group"
+	group := topic + "-group"
 	var offsets kadm.Offsets
 	offsets.Add(kadm.Offset{Topic: topic, Partition: 0, At: 2, LeaderEpoch: -1, Metadata: "noted"})
 	offsets.Add(kadm.Offset{Topic: topic, Partition: 1, At: 1, LeaderEpoch: -1})
