@@ -21,6 +21,13 @@ func runRaw(ctx context.Context, s *Spec, m *meter, c *cluster, parts []raw.Part
 	defer target.Close()
 	r := &rawRun{spec: s, meter: m, cluster: c, target: target, parts: parts, started: time.Now()}
 	switch {
+	case s.Kind == Heartbeats:
+		spec := raw.HeartbeatSpec{Common: r.common(s.Connections, true), Rate: s.Rate}
+		spec.Depth, spec.Records = s.depth(1), s.Records
+		st, err := raw.Heartbeats(ctx, target, spec)
+		o := outcome{flow: r.flow(st, 0), warmup: r.warmup, busy: st.BusyShare}
+		o.records = 0 // a heartbeat is a request, no record
+		return o, err
 	case s.produces() && s.consumes():
 		return r.both(ctx)
 	case s.consumes():

@@ -147,6 +147,8 @@ func (s *Spec) check() error {
 		return wrong("FetchRate", s.FetchRate, "needs Client raw: a client library fetches when it wants")
 	case s.Duration <= 0 && s.Records <= 0:
 		return wrong("Duration, Records", "0, 0", "one of them must say when the run is over")
+	case s.Kind == Heartbeats && s.Client != Raw:
+		return wrong("Client", strconv.Quote(s.Client), "must be raw: a client library sends heartbeats when it wants")
 	case s.Kind == Idle && s.Duration <= 0:
 		return wrong("Duration", s.Duration, "an idle run ends by time")
 	case s.FetchMode != Replay && s.FetchMode != Same && s.FetchMode != Tail:

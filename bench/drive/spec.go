@@ -30,10 +30,13 @@ const (
 	Connections Kind = "connections"
 	// Idle holds Connections open that say nothing: what the broker spends on its own.
 	Idle Kind = "idle"
+	// Heartbeats lets members of consumer groups that stand still say that they live, over
+	// Connections with Depth in flight each.
+	Heartbeats Kind = "heartbeats"
 )
 
 // Kinds lists all of them.
-func Kinds() []Kind { return []Kind{Produce, Consume, Both, FanOut, Connections, Idle} }
+func Kinds() []Kind { return []Kind{Produce, Consume, Both, FanOut, Connections, Idle, Heartbeats} }
 
 // Clients that a Spec can name.
 const (

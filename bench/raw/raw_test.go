@@ -18,9 +18,9 @@ import (
 func TestMain(m *testing.M) { testkit.Main(m) }
 
 // fake is a cluster of another implementation.
-func fake(t *testing.T, brokers int, topics map[string]int32) *kfake.Cluster {
+func fake(t *testing.T, brokers int, topics map[string]int32, more ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
-	opts := []kfake.Opt{kfake.NumBrokers(brokers)}
+	opts := append([]kfake.Opt{kfake.NumBrokers(brokers)}, more...)
 	for name, n := range topics {
 		opts = append(opts, kfake.SeedTopics(n, name))
 	}

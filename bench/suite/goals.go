@@ -35,6 +35,7 @@ func goals() []goal {
 		{"50 consumers on one partition, 1 MiB an answer: at most 1.25x", "fan-out 1MiB x50", MetricCPUPerGB, true, 1.25, false},
 		{"50 consumers on one partition, 16 KiB an answer: at most 1.5x", "fan-out 16KiB x50", MetricCPUPerRequest, true, 1.5, false},
 		{"flush.messages=1 with 100 producers: at least 0.8x the rate of append + group commit + answer", flushName, MetricRequestsPerS, true, 0.8, true},
+		{"heartbeats of 100 connections: CPU per request at most 1.5x an echo", heartbeatName, MetricCPUPerRequest, true, 1.5, false},
 		{"latency at 2,000 records/s: p50 under 0.3 ms", latencyName, MetricP50, false, 0.3, false},
 		{"the same: p99 under 1 ms", latencyName, MetricP99, false, 1, false},
 		{"the same: p99.9 under 5 ms", latencyName, MetricP999, false, 5, false},

@@ -16,7 +16,7 @@ func Matrix() []Scenario {
 	var all []Scenario
 	for _, part := range []func() []Scenario{
 		produceMatrix, acksMatrix, codecMatrix, smallMatrix, flushMatrix,
-		fetchMatrix, fanoutMatrix, togetherMatrix, clientMatrix, latencyMatrix,
+		fetchMatrix, fanoutMatrix, togetherMatrix, groupMatrix, clientMatrix, latencyMatrix,
 		connectionGrowth, partitionGrowth, idleGrowth, keptGrowth,
 	} {
 		all = append(all, part()...)
@@ -29,6 +29,8 @@ const (
 	flushName   = "produce 1KiB p1 acks=1 batch=1KiB flush=1 100x1"
 	latencyName = "latency 2000/s 1KiB p1 acks=1"
 	idleName    = "idle p1000"
+
+	heartbeatName = "heartbeats 100x1"
 )
 
 const (
@@ -221,6 +223,19 @@ func togetherMatrix() []Scenario {
 		})
 	}
 	return out
+}
+
+// groupMatrix is consumer groups that stand still.
+func groupMatrix() []Scenario {
+	load := drive.Spec{
+		Kind: drive.Heartbeats, Client: drive.Raw, Topics: 1, Partitions: 1, Create: true, Recreate: true, Delete: true,
+		Connections: 100, Depth: 1,
+	}
+	return []Scenario{{
+		Name: heartbeatName, Group: "groups", Title: "heartbeats of 100 members of as many groups, one in flight each",
+		Load: load, Floor: limits.Spec{Kind: limits.Echo, SizeBytes: 100, Connections: 100, Depth: 1}, Per: PerRequest, Short: true,
+		Server: map[string]string{"group.initial.rebalance.delay.ms": "0"},
+	}}
 }
 
 // clientMatrix measures what an ordinary client makes of the broker; the generator is the
