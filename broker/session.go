@@ -19,14 +19,15 @@ import (
 // session is the broker's side of one connection: it parses headers, knows who is
 // speaking, and calls handlers. All its methods run on the connection's reader goroutine.
 type session struct {
-	b        *Broker
-	c        *conn.Conn
-	listener *listener
-	state    state
-	caller   *Caller // never changed: another client id makes another Caller
-	req      request // the one that is being served
-	parser   protocol.HeaderParser
-	names    protocol.Names
+	b         *Broker
+	c         *conn.Conn
+	listener  *listener
+	state     state
+	caller    *Caller // never changed: another client id makes another Caller
+	req       request // the one that is being served
+	parser    protocol.HeaderParser
+	names     protocol.Names
+	heartbeat heartbeatOp
 	// software is what the client says of itself in ApiVersions 3 and later.
 	software, softwareVersion string
 }

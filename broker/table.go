@@ -57,7 +57,7 @@ func newEndpoints() *endpoints {
 		plain(protocol.KeyOffsetFetch, offsetFetch),
 		slow(plain(protocol.KeyFindCoordinator, findCoordinator)),
 		parking(protocol.KeyJoinGroup, joinGroup),
-		plain(protocol.KeyHeartbeat, heartbeat),
+		{key: protocol.KeyHeartbeat, serve: serveHeartbeat},
 		plain(protocol.KeyLeaveGroup, leaveGroup),
 		parking(protocol.KeySyncGroup, syncGroup),
 		plain(protocol.KeyDescribeGroups, describeGroups),
