@@ -101,7 +101,9 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 	@tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: soak
-soak: build ## hours: 500 kill -9 rounds, five minutes for each fuzz target
+soak: build ## hours: 500 kill -9 rounds, long random runs, five minutes for each fuzz target
+	COMPACT_ROUNDS=500 REPLACE_ROUNDS=500 GROUP_ROUNDS=20000 CONSUMER_ROUNDS=4000 ASSIGNOR_ROUNDS=20000 $(GO) test -count=1 -timeout 6h -run 'Model|Replace|Random|Schedule' \
+	  ./engine ./segment ./coordinator/...
 	POWERCUT_SEEDS=3000 $(MAKE) test-conformance CRASH_ROUNDS=500 SUITE_TIMEOUT=6h
 	$(MAKE) fuzz FUZZTIME=5m
 
