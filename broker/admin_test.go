@@ -243,32 +243,25 @@ func (d denyAll) Allowed(c *Caller, _ Operation, _ ResourceType, name string) bo
 // square, and one that stands twice is found.
 func TestListOffsetsOfVeryManyPartitions(t *testing.T) {
 	n := startNode(t)
-	ask := func(count int32) time.Duration {
-		topic := kmsg.NewListOffsetsRequestTopic()
-		topic.Topic = "none"
-		for i := range count {
-			p := kmsg.NewListOffsetsRequestTopicPartition()
-			p.Partition, p.Timestamp = i, -1
-			if i == count-1 {
-				p.Partition = 0
-			}
-			topic.Partitions = append(topic.Partitions, p)
+	topic := kmsg.NewListOffsetsRequestTopic()
+	topic.Topic = "none"
+	for i := range int32(300_000) {
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Partition, p.Timestamp = i, -1
+		if i == 299_999 {
+			p.Partition = 0
 		}
-		req := kmsg.NewPtrListOffsetsRequest()
-		req.Version, req.ReplicaID, req.Topics = 7, -1, []kmsg.ListOffsetsRequestTopic{topic}
-		raw := n.raw()
-		began := time.Now()
-		got := raw.do(req).(*kmsg.ListOffsetsResponse).Topics[0].Partitions
-		took := time.Since(began)
-		if got[0].ErrorCode != 42 || got[count-1].ErrorCode != 42 || got[1].ErrorCode != 3 {
-			t.Errorf("codes %d, %d, %d", got[0].ErrorCode, got[1].ErrorCode, got[count-1].ErrorCode)
-		}
-		return took
+		topic.Partitions = append(topic.Partitions, p)
 	}
-	// Ten times as many may cost ten times as much; all against all would cost a hundred times.
-	few, many := ask(30_000), ask(300_000)
-	if many > 50*few {
-		t.Errorf("30,000 partitions took %v, 300,000 took %v", few, many)
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.Version, req.ReplicaID, req.Topics = 7, -1, []kmsg.ListOffsetsRequestTopic{topic}
+	began := time.Now()
+	got := n.raw().do(req).(*kmsg.ListOffsetsResponse).Topics[0].Partitions
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if got[0].ErrorCode != 42 || got[299_999].ErrorCode != 42 || got[1].ErrorCode != 3 {
+		t.Errorf("codes %d, %d, %d", got[0].ErrorCode, got[1].ErrorCode, got[299_999].ErrorCode)
 	}
 }
 
