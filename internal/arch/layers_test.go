@@ -28,9 +28,9 @@ var layers = map[string][]string{
 	"controller":  {"metadata", "replication", "engine", "record"},
 	"coordinator": {"metadata", "replication", "engine", "record", "protocol"},
 	"broker":      {"controller", "coordinator", "metadata", "replication", "quorum", "engine", "segment", "record", "protocol"},
-	"tools":       {"broker", "engine", "segment", "index", "record", "protocol"},
-	"bench":       {"tools", "broker", "engine", "segment", "index", "record", "protocol"},
-	"conformance": {"record", "engine", "tools"},
+	"tools":       {"broker", "metadata", "quorum", "engine", "segment", "index", "record", "protocol"},
+	"bench":       {"tools", "broker", "quorum", "engine", "segment", "index", "record", "protocol"},
+	"conformance": {"record", "engine", "metadata", "quorum", "tools"},
 	"cmd":         {"tools", "bench", "broker", "controller", "coordinator", "metadata", "replication", "quorum", "engine", "segment", "record", "protocol"},
 }
 

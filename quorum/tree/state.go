@@ -1,0 +1,4 @@
+package tree
+
+// State is the tree, its sessions and counters at one zxid.
+type State struct{}
