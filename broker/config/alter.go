@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/millrace/millrace/internal/properties"
 )
 
 // ResourceType is a kind of thing that has settings; the numbers are those of the protocol
@@ -336,7 +338,7 @@ func (s *schema) unknown(name string) error {
 		return s.fail("Cannot update these configs dynamically: [%s]: Apache Kafka has it; it has no effect here", name)
 	}
 	names := s.names()
-	reason := unknown(suggest(name, names))
+	reason := unknown(properties.Suggest(name, names))
 	if len(names) < 5 {
 		reason = "there is no such key; there are " + strings.Join(names, ", ")
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/millrace/millrace/internal/properties"
 	"github.com/millrace/millrace/internal/vfs"
 )
 
@@ -113,7 +114,7 @@ func (l *loader) file(fsys vfs.FS, name string) error {
 	if err != nil {
 		return fmt.Errorf("configuration file: %w", err)
 	}
-	props, err := parseProperties(text)
+	props, err := properties.Parse(text)
 	if err != nil {
 		return fmt.Errorf("configuration file %s: %w", name, err)
 	}
@@ -164,7 +165,7 @@ func (l *loader) environment(environ []string) {
 			}
 			if key, ok := l.c.catalogue.byEnv[rest]; ok {
 				l.set(Place{Source: "environment " + name}, key, value)
-			} else if near := suggest(dotted(rest), sorted(l.c.catalogue.byName)); len(near) > 0 && !strings.HasPrefix(rest, "CFG_") {
+			} else if near := properties.Suggest(dotted(rest), sorted(l.c.catalogue.byName)); len(near) > 0 && !strings.HasPrefix(rest, "CFG_") {
 				l.warn(Place{Source: "environment"}, name, unknown(near))
 			}
 		}
@@ -204,7 +205,7 @@ func (l *loader) unknown(p Place, name string) {
 		l.warn(p, name, "Apache Kafka has it; it has no effect here")
 		return
 	}
-	l.warn(p, name, unknown(suggest(name, sorted(l.c.catalogue.byName))))
+	l.warn(p, name, unknown(properties.Suggest(name, sorted(l.c.catalogue.byName))))
 }
 
 func unknown(near []string) string {

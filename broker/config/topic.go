@@ -4,6 +4,7 @@ import (
 	"maps"
 
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/internal/properties"
 	"github.com/millrace/millrace/record"
 	"github.com/millrace/millrace/record/compress"
 )
@@ -115,7 +116,7 @@ func (c *Config) ValidateTopic(settings map[string]string) error {
 	for _, name := range sorted(settings) {
 		k, ok := c.catalogue.byTopic[name]
 		if !ok {
-			l.problem(place, name, settings[name], "", unknown(suggest(name, sorted(c.catalogue.byTopic))))
+			l.problem(place, name, settings[name], "", unknown(properties.Suggest(name, sorted(c.catalogue.byTopic))))
 			l.problems[len(l.problems)-1].unknownName = true
 			continue
 		}

@@ -1,19 +1,19 @@
-package config
+package properties
 
 import (
 	"testing"
 
-	"github.com/magiconair/properties"
+	magiconair "github.com/magiconair/properties"
 )
 
 func TestProperties(t *testing.T) {
 	text := "\ufeff# comment\r\n! another\n\n a = 1\n b:2\nc\t3\nd\n e\\ f = g\\=h \nlong = one, \\\n    two\n" +
 		"u=\\u00e9\\t|\n\\#k=\\\\\nlast=x\\\n"
-	want := []property{
+	want := []Property{
 		{"a", "1", 4}, {"b", "2", 5}, {"c", "3", 6}, {"d", "", 7}, {"e f", "g=h ", 8},
 		{"long", "one, two", 9}, {"u", "é\t|", 11}, {"#k", `\`, 12}, {"last", "x", 13},
 	}
-	got, err := parseProperties(text)
+	got, err := Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func TestProperties(t *testing.T) {
 			t.Errorf("property %d: got %+v, want %+v", i, got[i], want[i])
 		}
 	}
-	if _, err := parseProperties("a=1\nb=\\u12"); err == nil || err.Error() != `line 2: "\\u12" is not \u and four hexadecimal digits` {
+	if _, err := Parse("a=1\nb=\\u12"); err == nil || err.Error() != `line 2: "\\u12" is not \u and four hexadecimal digits` {
 		t.Errorf("a broken escape: %v", err)
 	}
 }
@@ -36,7 +36,7 @@ func FuzzProperties(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		got, err := parseProperties(text)
+		got, err := Parse(text)
 		for i := range text {
 			// Where the two differ on purpose: other white space and control characters, which
 			// the other takes for part of a line's end, bytes that are not UTF-8, and \u.
@@ -44,7 +44,7 @@ func FuzzProperties(f *testing.F) {
 				return
 			}
 		}
-		l := properties.Loader{Encoding: properties.UTF8, DisableExpansion: true}
+		l := magiconair.Loader{Encoding: magiconair.UTF8, DisableExpansion: true}
 		other, otherErr := l.LoadBytes([]byte(text))
 		if err != nil {
 			t.Fatalf("%q: %v", text, err)

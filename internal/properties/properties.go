@@ -1,4 +1,6 @@
-package config
+// Package properties reads files in the format of java.util.Properties, with the line of
+// each key, and guesses what a misspelt key may have meant.
+package properties
 
 import (
 	"fmt"
@@ -6,20 +8,20 @@ import (
 	"strings"
 )
 
-// property is one line of a properties file; Line is where its key stands, from 1.
-type property struct {
+// Property is one entry of a properties file; Line is where its key stands, from 1.
+type Property struct {
 	Key, Value string
 	Line       int
 }
 
-// parseProperties reads the format of java.util.Properties: comments with # and !, keys
+// Parse reads the format of java.util.Properties: comments with # and !, keys
 // that end at =, : or white space, lines that go on after a backslash, and escapes \t \n
 // \r \f \uXXXX. It differs in that bytes are taken as UTF-8, and that a bad \u escape names
 // its line.
-func parseProperties(text string) ([]property, error) {
+func Parse(text string) ([]Property, error) {
 	text = strings.TrimPrefix(text, "\ufeff")
 	lines := strings.Split(strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n"), "\n")
-	var props []property
+	var props []Property
 	for i := 0; i < len(lines); i++ {
 		at := i + 1
 		line := strings.TrimLeft(lines[i], " \t\f")
@@ -41,7 +43,7 @@ func parseProperties(text string) ([]property, error) {
 		if err != nil {
 			return nil, &SyntaxError{Line: at, Err: err}
 		}
-		props = append(props, property{Key: key, Value: value, Line: at})
+		props = append(props, Property{Key: key, Value: value, Line: at})
 	}
 	return props, nil
 }
