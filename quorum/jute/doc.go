@@ -8,4 +8,11 @@
 //
 // Decoders are bounded: no count or length beyond the bytes that are left is believed, and
 // nothing is allocated before that check.
+//
+// A packet is made by BeginFrame, the AppendTo of its records, and EndFrame, in one buffer,
+// without allocation; it is read by ReadFrame and a Reader. Strings are copies, buffers alias
+// the packet. A null string, vector or ACL list reads as an empty one; null data stays nil,
+// since clients see the difference.
+//
+// testdata/golden holds bytes from ZooKeeper's own classes.
 package jute
