@@ -49,7 +49,7 @@ test: setup build ## everything that proves it, set-up included (what .ci/run ca
 	@status=0; \
 	for step in lint test-unit test-conformance test-clients test-franz; do \
 	  echo "== $$step ($$(date -u +%H:%M:%S))"; \
-	  $(MAKE) --no-print-directory $$step || status=1; \
+	  ZOOKEEPER_REQUIRED=1 $(MAKE) --no-print-directory $$step || status=1; \
 	done; \
 	$(GO) run ./tools/gotest -report $(TOTALS) || status=1; \
 	exit $$status

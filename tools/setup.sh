@@ -1,6 +1,6 @@
 #!/bin/sh
-# Brings what the tests need besides Go: the clients of the conformance matrix, strace and a C
-# compiler (race detector, librdkafka), promtool for the alert rules, and a browser for bench's
+# Brings what the tests need besides Go: the clients of the conformance matrix, Apache ZooKeeper
+# with its clients, strace and a C compiler (race detector, librdkafka), promtool for the alert rules, and a browser for bench's
 # report. Debian packages when root, else a clear message; without promtool or a browser their
 # tests are skipped.
 set -eu
@@ -14,6 +14,14 @@ command -v npm  >/dev/null 2>&1 || need="$need npm"
 command -v strace >/dev/null 2>&1 || need="$need strace"
 /usr/bin/python3 -c 'import confluent_kafka' 2>/dev/null || need="$need python3-confluent-kafka"
 /usr/bin/python3 -c 'import kafka' 2>/dev/null || need="$need python3-kafka"
+/usr/bin/python3 -c 'import kazoo' 2>/dev/null || need="$need python3-kazoo"
+command -v java >/dev/null 2>&1 || need="$need default-jre-headless"
+[ -x /usr/share/zookeeper/bin/zkCli.sh ] || need="$need zookeeper"
+for jar in zookeeper:libzookeeper-java servlet-api:libservlet-api-java slf4j-simple:libslf4j-java; do
+	[ -f "/usr/share/java/${jar%%:*}.jar" ] || need="$need ${jar#*:}"
+done
+command -v cli_mt >/dev/null 2>&1 || need="$need zookeeper-bin"
+[ -f /usr/include/zookeeper/zookeeper.h ] || need="$need libzookeeper-mt-dev"
 
 if [ -n "$need" ]; then
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

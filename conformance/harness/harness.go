@@ -5,16 +5,12 @@
 // foreground; it is called with a server.properties file as its last argument. Suites
 // that need no control over the process take BOOTSTRAP instead (Target).
 //
-// A broker keeps its folder and its port over restarts. Ports are taken below the range
-// of outgoing connections: a client that dials a port of that range while the broker is
-// down can be connected to itself, and then holds the port.
+// A broker keeps its folder and its port over restarts.
 package harness
 
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/millrace/millrace/internal/testkit/process"
 )
 
 // Options says what broker is wanted. The zero value is one with defaults, on a free
@@ -51,7 +49,7 @@ type Broker struct {
 	ownsDir bool
 	port    int
 	admin   int
-	proc    *process
+	proc    *process.Process
 }
 
 // Launch starts a broker and waits until it answers.
@@ -82,8 +80,8 @@ func Prepare(o Options) (*Broker, error) {
 		}
 		b.ownsDir = true
 	}
-	if b.port, err = freePort(); err == nil {
-		b.admin, err = freePort()
+	if b.port, err = process.FreePort(); err == nil {
+		b.admin, err = process.FreePort()
 	}
 	if err == nil {
 		err = b.Configure(nil)
@@ -192,8 +190,8 @@ func (b *Broker) Start() error {
 			return fmt.Errorf("no answer in %v: %w; its log ends with:\n%s", b.opts.ReadyTimeout, errors.Join(err, b.Kill()), b.Log())
 		}
 		select {
-		case <-b.proc.done:
-			err := b.proc.exit
+		case <-b.proc.Done():
+			err := b.proc.Exit()
 			b.proc = nil
 			return fmt.Errorf("the broker ended during its start: %v; its log ends with:\n%s", err, b.Log())
 		case <-time.After(pause):
@@ -207,7 +205,7 @@ func (b *Broker) StartOnly() error {
 		return errors.New("the broker runs already")
 	}
 	argv := append(slices.Clone(b.argv), b.propertiesFile())
-	p, err := startProcess(argv, b.opts.Env, b.dir, b.logFile())
+	p, err := process.Start(argv, b.opts.Env, b.dir, b.logFile())
 	if err != nil {
 		return fmt.Errorf("start %s: %w", argv[0], err)
 	}
@@ -223,11 +221,7 @@ func (b *Broker) Kill() error {
 	}
 	p := b.proc
 	b.proc = nil
-	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	<-p.done
-	return nil
+	return p.Kill()
 }
 
 // Stop asks the broker to end and waits. An exit status other than 0 is an error; after
@@ -237,14 +231,14 @@ func (b *Broker) Stop() error {
 		return errors.New("the broker does not run")
 	}
 	p := b.proc
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.Signal(syscall.SIGTERM); err != nil {
 		return errors.Join(err, b.Kill())
 	}
 	select {
-	case <-p.done:
+	case <-p.Done():
 		b.proc = nil
-		if p.exit != nil {
-			return fmt.Errorf("the broker's end: %w; its log ends with:\n%s", p.exit, b.Log())
+		if err := p.Exit(); err != nil {
+			return fmt.Errorf("the broker's end: %w; its log ends with:\n%s", err, b.Log())
 		}
 		return nil
 	case <-time.After(30 * time.Second):
@@ -262,15 +256,7 @@ func (b *Broker) Restart() error {
 
 // Running reports whether the process still runs.
 func (b *Broker) Running() bool {
-	if b.proc == nil {
-		return false
-	}
-	select {
-	case <-b.proc.done:
-		return false
-	default:
-		return true
-	}
+	return b.proc != nil && b.proc.Running()
 }
 
 // PID is the process id, or 0 while the broker is down.
@@ -278,7 +264,7 @@ func (b *Broker) PID() int {
 	if b.proc == nil {
 		return 0
 	}
-	return b.proc.cmd.Process.Pid
+	return b.proc.PID()
 }
 
 // Close kills the broker if it runs and removes its folder if that is temporary.
@@ -288,27 +274,4 @@ func (b *Broker) Close() error {
 		err = errors.Join(err, os.RemoveAll(b.dir))
 	}
 	return err
-}
-
-// freePort finds a port of loopback that nobody listens on, below the ports that the
-// system gives to outgoing connections.
-func freePort() (int, error) {
-	low, high := 10240, outgoingPortsFrom()
-	var err error
-	for range 100 {
-		port := low + rand.IntN(high-low)
-		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, fmt.Errorf("no free port between %d and %d: %w", low, high, err)
-}
-
-func outgoingPortsFrom() int {
-	low := 32768
-	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
-		fmt.Sscan(string(text), &low)
-	}
-	return max(low, 11000)
 }

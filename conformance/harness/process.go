@@ -9,47 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
-
-// process is one run of a broker. exit may be read once done is closed.
-type process struct {
-	cmd  *exec.Cmd
-	done chan struct{}
-	exit error
-}
-
-// startProcess runs argv in dir with its output appended to a file. The child dies with
-// the thread that started it, so that thread is kept until the child's end: nothing is
-// left running when a test is killed.
-func startProcess(argv, env []string, dir, logFile string) (*process, error) {
-	out, err := os.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
-	cmd.Env = append(os.Environ(), env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	p := &process{cmd: cmd, done: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		out.Close()
-		started <- err
-		if err == nil {
-			p.exit = cmd.Wait()
-			close(p.done)
-		}
-	}()
-	return p, <-started
-}
 
 // answers makes one ApiVersions call.
 func answers(addr string) error {

@@ -1,0 +1,109 @@
+// Package process runs the servers that the suites test: as children that die with the
+// test, on ports that no outgoing connection takes.
+package process
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+)
+
+// Process is one run of a program.
+type Process struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+	exit error
+}
+
+// Start runs argv in dir with its output appended to a file. The child dies with the
+// thread that started it, so that thread is kept until the child's end: nothing is left
+// running when a test is killed.
+func Start(argv, env []string, dir, logFile string) (*Process, error) {
+	out, err := os.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p := &Process{cmd: cmd, done: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		out.Close()
+		started <- err
+		if err == nil {
+			p.exit = cmd.Wait()
+			close(p.done)
+		}
+	}()
+	return p, <-started
+}
+
+// PID is the process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Done is closed at the process's end.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Exit is how it ended, as exec.Cmd.Wait tells it. It may be called once Done is closed.
+func (p *Process) Exit() error { return p.exit }
+
+// Running reports whether the process has not ended.
+func (p *Process) Running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Signal sends a signal. It is no error when the process has ended.
+func (p *Process) Signal(s os.Signal) error {
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}
+
+// Kill ends the process as kill -9 does, and waits for its end.
+func (p *Process) Kill() error {
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-p.done
+	return nil
+}
+
+// FreePort finds a port of loopback that nobody listens on, below the ports that the
+// system gives to outgoing connections: a client that dials a port of that range while
+// its server is down can be connected to itself, and then holds the port.
+func FreePort() (int, error) {
+	low, high := 10240, outgoingPortsFrom()
+	var err error
+	for range 100 {
+		port := low + rand.IntN(high-low)
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return port, l.Close()
+		}
+	}
+	return 0, fmt.Errorf("no free port between %d and %d: %w", low, high, err)
+}
+
+func outgoingPortsFrom() int {
+	low := 32768
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		fmt.Sscan(string(text), &low)
+	}
+	return max(low, 11000)
+}
