@@ -20,6 +20,18 @@ const (
 	InitCluster     Kind = 10 // by the first leader: Data is the cluster's secret; later ones change nothing
 	SetConfig       Kind = 11 // by the leader: Data replaces /zookeeper/config, past its ACL
 	DigestCheck     Kind = 12 // by the leader: compares Digest with the state's as of Zxid
+	SetFlags        Kind = 13 // by the leader: Flags replaces the state's, past any ACL
+)
+
+// Flags are settings that decide what a transaction does. They are part of the state, so that
+// all servers agree on them: the leader proposes its own configuration's when they differ.
+type Flags uint32
+
+// The flags. None is set in a new state.
+const (
+	EnforceQuota Flags = 1 << iota // hard quotas refuse, soft ones are told (Outcome.Quota); without it they are only counted
+	SkipACL                        // no ACL binds anybody
+	RefuseTTL                      // a TTL node is Unimplemented, as in ZooKeeper without extendedTypesEnabled
 )
 
 // Op is one operation, as a client asked for it. Which fields count depends on Kind.
@@ -29,7 +41,7 @@ type Op struct {
 	Data      []byte
 	ACL       []jute.ACL // Create and SetACL
 	Mode      jute.CreateMode
-	TTLMs     int64
+	TTLMs     int64 // Create of a TTL node, else 0; DeleteContainer: how long a container may stay that never had a child, 0: for ever
 	Version   int32 // Delete, SetData, Check; SetACL: of the ACL; -1: any
 	TimeoutMs int32 // CreateSession
 	// KeepResult, in CreateSession: the state remembers the last Result of this session, so
@@ -37,6 +49,7 @@ type Op struct {
 	KeepResult bool
 	Zxid       int64  // DigestCheck
 	Digest     uint64 // DigestCheck
+	Flags      Flags  // SetFlags
 	Ops        []Op   // Multi
 }
 
@@ -71,7 +84,7 @@ type OpResult struct {
 	Kind Kind
 	Code jute.Code
 	Path string    // Create: the name that was made
-	Stat jute.Stat // Create, SetData, SetACL, Check: after the whole step
+	Stat jute.Stat // Create, SetData, SetACL, Check: right after this Op
 }
 
 // Result is the outcome of one Txn. Zxid is the one it got, or the last one applied when it
@@ -113,4 +126,15 @@ type Outcome struct {
 	Changes []Change
 	// Closed is the session that this Txn ended, 0 if none.
 	Closed int64
+	// Quota tells which quotas it went over, with EnforceQuota.
+	Quota []QuotaExceeded
+}
+
+// QuotaExceeded is a limit that a write went over, or would have if it is Hard.
+type QuotaExceeded struct {
+	Path  string // the node that has the quota
+	Bytes bool   // of data; else a count of nodes
+	Hard  bool
+	Have  int64 // with this write
+	Limit int64
 }
