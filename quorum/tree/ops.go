@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -262,12 +263,21 @@ func (s *State) write(path string, n *node, data []byte, version int32) {
 	s.changed(NodeDataChanged, path, n)
 }
 
-// setConfig writes the ensemble's configuration, whose version is always -1 (a reconfig of
-// ZooKeeper does so: the configuration has a version of its own in its text).
-func (s *State) setConfig(data []byte) {
-	if n := s.find(ConfigPath); n != nil {
-		s.write(ConfigPath, n, data, -1)
+// setConfig writes the ensemble's configuration. The node's version is always -1: the
+// configuration has one of its own, in its text, which is the zxid of the reconfig.
+func (s *State) setConfig(text []byte) {
+	n := s.find(ConfigPath)
+	if n == nil {
+		return
 	}
+	if !bytes.HasPrefix(text, []byte("version=")) && !bytes.Contains(text, []byte("\nversion=")) {
+		text = bytes.Clone(text)
+		if len(text) > 0 && text[len(text)-1] != '\n' {
+			text = append(text, '\n')
+		}
+		text = strconv.AppendInt(append(text, "version="...), s.step.zxid, 16)
+	}
+	s.write(ConfigPath, n, text, -1)
 }
 
 func (s *State) setACL(t *Txn, op *Op, r *OpResult) jute.Code {

@@ -1,7 +1,6 @@
 package tree
 
 import (
-	"iter"
 	"maps"
 	"slices"
 
@@ -21,14 +20,13 @@ type session struct {
 
 // SessionInfo is what the state knows of a session.
 type SessionInfo struct {
-	ID           int64
 	TimeoutMs    int32
-	ConnGen, Seq uint32
+	ConnGen, Seq uint32 // of its last write, 0 before the first
 	KeepResult   bool
 }
 
 func (sess *session) info() SessionInfo {
-	return SessionInfo{sess.id, sess.timeoutMs, sess.connGen, sess.seq, sess.keep}
+	return SessionInfo{sess.timeoutMs, sess.connGen, sess.seq, sess.keep}
 }
 
 func (sess *session) digest() uint64 {
@@ -59,12 +57,10 @@ func (s *State) Session(id int64) (SessionInfo, bool) {
 func (s *State) SessionCount() int { return len(s.sessions) }
 
 // Sessions yields the sessions that are alive, by id.
-func (s *State) Sessions() iter.Seq[SessionInfo] {
-	return func(yield func(SessionInfo) bool) {
-		for _, id := range slices.Sorted(maps.Keys(s.sessions)) {
-			if !yield(s.sessions[id].info()) {
-				return
-			}
+func (s *State) Sessions(yield func(int64, SessionInfo) bool) {
+	for _, id := range slices.Sorted(maps.Keys(s.sessions)) {
+		if !yield(id, s.sessions[id].info()) {
+			return
 		}
 	}
 }
@@ -93,7 +89,7 @@ func (s *State) guard(t *Txn) (*session, verdict, jute.Code) {
 		return nil, refused, jute.SessionExpired
 	case t.Seq == 0:
 		return sess, unguarded, jute.OK
-	case t.ConnGen < sess.connGen:
+	case t.ConnGen < sess.connGen || t.ConnGen == 0:
 		return sess, refused, jute.SessionMoved
 	case t.ConnGen > sess.connGen:
 		if t.Seq != 1 {
@@ -116,7 +112,7 @@ func (s *State) createSession(t *Txn, r *Result) jute.Code {
 		r.Duplicate = true
 		return jute.OK
 	}
-	sess := &session{id: t.Session, timeoutMs: t.Op.TimeoutMs, connGen: t.ConnGen, keep: t.Op.KeepResult}
+	sess := &session{id: t.Session, timeoutMs: t.Op.TimeoutMs, keep: t.Op.KeepResult}
 	s.sessions[sess.id] = sess
 	s.digest += sess.digest()
 	s.step.changed = true

@@ -40,8 +40,8 @@ func (s *State) Encode(w io.Writer) error {
 		b = out.flush(appendACLs(b, list))
 	}
 	b = appendUint(b, uint64(len(s.sessions)))
-	for info := range s.Sessions() {
-		b = out.flush(appendSession(b, s.sessions[info.ID]))
+	for id := range s.Sessions {
+		b = out.flush(appendSession(b, s.sessions[id]))
 	}
 	b = appendUint(b, uint64(s.nodes))
 	for n := range s.root.subtree {

@@ -18,7 +18,7 @@ const (
 	CloseSession    Kind = 8  // removes its ephemerals in the same transaction
 	DeleteContainer Kind = 9  // by the leader: a container or TTL node, if it is still due
 	InitCluster     Kind = 10 // by the first leader: Data is the cluster's secret; later ones change nothing
-	SetConfig       Kind = 11 // by the leader: Data replaces /zookeeper/config, past its ACL
+	SetConfig       Kind = 11 // by the leader: Data replaces /zookeeper/config, past its ACL; a text without a line version= gets one with the zxid, in hex
 	DigestCheck     Kind = 12 // by the leader: compares Digest with the state's as of Zxid
 	SetFlags        Kind = 13 // by the leader: Flags replaces the state's, past any ACL
 )
@@ -61,8 +61,8 @@ type Txn struct {
 	Req    uint64
 	// Session asked for it; 0: the ensemble itself, which no ACL binds.
 	Session int64
-	// ConnGen counts the connections that the session had, Seq the writes on this one, from 1.
-	// A Txn of an older ConnGen, or one that does not follow the last Seq, is refused with
+	// ConnGen counts the connections that the session had, from 1, Seq the writes on this one, from 1.
+	// A Txn of an older ConnGen (0 is older than all), or one that does not follow the last Seq, is refused with
 	// SessionMoved; one that was applied before changes nothing (Result.Duplicate). Seq 0: not
 	// guarded (CreateSession, CloseSession by the leader, Session 0).
 	ConnGen uint32
