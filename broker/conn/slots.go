@@ -89,11 +89,11 @@ func (s Slot) Finish(r *Reply) {
 }
 
 // FinishAsync completes the slot from a goroutine that must not wait (a syncer, an
-// append of another connection, a timer): the sending is handed to the Senders.
+// append of another connection, a timer): the sending is handed to a goroutine.
 func (s Slot) FinishAsync(r *Reply) (completed bool) {
 	completed, ready := s.complete(r, true)
 	if ready {
-		s.c.opts.Senders.send(s.c)
+		go s.c.Flush()
 	}
 	return completed
 }

@@ -1,0 +1,153 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/millrace/millrace/quorum/jute"
+	"github.com/millrace/millrace/quorum/tree"
+)
+
+// machine is the node as Raft's state machine: committed entries go to the tree, what became
+// of them to the sinks. Raft calls it from one goroutine.
+type machine struct{ n *Node }
+
+var _ raft.BatchingFSM = machine{}
+
+// appliedAt is what an Apply answers on the leader: which entry of which term it became.
+type appliedAt struct{ index, term uint64 }
+
+// Apply implements raft.FSM.
+func (m machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0] }
+
+// ApplyBatch implements raft.BatchingFSM. The write lock is taken once for all of logs.
+func (m machine) ApplyBatch(logs []*raft.Log) []any {
+	n := m.n
+	out := make([]any, len(logs))
+	n.sinkMu.Lock()
+	n.mu.Lock()
+	var failed error
+	var applied uint64
+	for i, l := range logs {
+		if n.broken {
+			break
+		}
+		if l.Type == raft.LogCommand {
+			if failed = n.applyEntry(l); failed != nil {
+				n.broken = true // what comes after it must not be applied
+				break
+			}
+		}
+		applied = l.Index
+		out[i] = appliedAt{l.Index, l.Term}
+	}
+	if applied > 0 {
+		n.applied.Store(applied)
+		n.zxid.Store(n.state.Zxid())
+		if r := n.reign.Load(); r != nil {
+			r.countEntries(len(logs))
+		}
+	}
+	n.mu.Unlock()
+	for _, h := range n.handles {
+		h.sink.Published()
+	}
+	n.sinkMu.Unlock()
+	if failed != nil {
+		n.fail(failed)
+	}
+	if applied > 0 {
+		n.advanced(applied)
+	}
+	return out
+}
+
+// applyEntry applies one entry, under both locks.
+func (n *Node) applyEntry(l *raft.Log) error {
+	entry, err := tree.DecodeEntry(l.Data)
+	if err != nil {
+		return &EntryError{Index: l.Index, Err: err}
+	}
+	n.logBytes.Add(int64(len(l.Data)))
+	n.state.Apply(l.Term, entry, n.outcome)
+	if n.diverged {
+		return fmt.Errorf("%w at entry %d, zxid 0x%x", ErrDiverged, l.Index, n.state.Zxid())
+	}
+	return nil
+}
+
+// told hands one outcome to everybody, under both locks.
+func (n *Node) told(o *tree.Outcome) {
+	if k := o.Txn.Op.Kind; k == tree.DigestCheck && o.Result.Code == jute.DataInconsistency {
+		n.diverged = true
+		return
+	}
+	if r := n.reign.Load(); r != nil {
+		r.observe(o)
+	}
+	if o.Txn.Op.Kind == tree.InitCluster {
+		n.noteSecret()
+	}
+	for _, h := range n.handles {
+		h.sink.Applied(n.state, o)
+	}
+}
+
+// Snapshot implements raft.FSM: the state is encoded in memory, and written later.
+func (m machine) Snapshot() (raft.FSMSnapshot, error) {
+	n := m.n
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if n.broken {
+		return nil, errors.New("the state is not whole")
+	}
+	var buf bytes.Buffer
+	buf.Grow(int(n.lastSnapshotBytes.Load()) + 4096)
+	if err := WriteSnapshot(&buf, n.state, n.applied.Load()); err != nil {
+		return nil, fmt.Errorf("encode the state: %w", err)
+	}
+	n.lastSnapshotBytes.Store(int64(buf.Len()))
+	n.logBytes.Store(0)
+	return encoded(buf.Bytes()), nil
+}
+
+// encoded is a snapshot that waits to be written.
+type encoded []byte
+
+// Persist implements raft.FSMSnapshot.
+func (e encoded) Persist(sink raft.SnapshotSink) error {
+	if _, err := sink.Write(e); err != nil {
+		return errors.Join(err, sink.Cancel())
+	}
+	return sink.Close()
+}
+
+// Release implements raft.FSMSnapshot.
+func (encoded) Release() {}
+
+// Restore implements raft.FSM: the state is replaced, and everybody who derived something from
+// it begins anew.
+func (m machine) Restore(r io.ReadCloser) error {
+	n := m.n
+	state, applied, err := ReadSnapshot(r)
+	if err != nil {
+		return err
+	}
+	defer n.advanced(applied)
+	n.sinkMu.Lock()
+	defer n.sinkMu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.state = state
+	n.applied.Store(applied)
+	n.zxid.Store(state.Zxid())
+	n.noteSecret()
+	for _, h := range n.handles {
+		h.sink.Reset(state)
+	}
+	return nil
+}

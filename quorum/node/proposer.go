@@ -1,0 +1,236 @@
+package node
+
+import (
+	"sync"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/millrace/millrace/quorum/tree"
+)
+
+// proposer turns transactions into log entries while this server leads. One goroutine packs
+// and calls Raft, so that the order in which transactions were pushed is their order in the
+// log; another waits for the outcome. A transaction that finds nothing on its way goes at once;
+// those that come meanwhile share the next entry.
+type proposer struct {
+	n    *Node
+	wake chan struct{} // something waits
+	slot chan struct{} // one for each entry that may still be sent
+	sent chan settling // entries on their way, in order
+
+	mu      sync.Mutex
+	open    bool
+	waiting []tree.Txn
+	bytes   int
+	room    *sync.Cond // the streams of other servers wait here for waiting to get shorter
+	// proposed and settled count transactions in the order of push.
+	proposed, settled uint64
+	done              *sync.Cond // settled grew, or open fell
+	// moved is the newest connection of each session that came back to some server: writes of
+	// older ones are refused from then on.
+	moved map[int64]uint32
+}
+
+// maxWaitingBytes is where the streams of other servers are read no further.
+const maxWaitingBytes = 16 << 20
+
+func newProposer(n *Node) *proposer {
+	p := &proposer{
+		n: n, wake: make(chan struct{}, 1), slot: make(chan struct{}, maxInFlight),
+		sent: make(chan settling, maxInFlight),
+	}
+	p.room, p.done = sync.NewCond(&p.mu), sync.NewCond(&p.mu)
+	return p
+}
+
+// setOpen begins or ends the time in which transactions are taken. Those that waited are gone.
+func (p *proposer) setOpen(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = on
+	p.settled += uint64(len(p.waiting))
+	p.waiting, p.bytes, p.moved = nil, 0, map[int64]uint32{}
+	p.room.Broadcast()
+	p.done.Broadcast()
+}
+
+// push adds transactions behind those that wait and tells whether they were taken.
+func (p *proposer) push(txns ...tree.Txn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.open {
+		return false
+	}
+	p.pushLocked(txns)
+	return true
+}
+
+// pushPaced is push for another server's stream: it waits while too much waits.
+func (p *proposer) pushPaced(txns []tree.Txn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.open && p.bytes > maxWaitingBytes {
+		p.room.Wait()
+	}
+	if !p.open {
+		return false
+	}
+	p.pushLocked(txns)
+	return true
+}
+
+func (p *proposer) pushLocked(txns []tree.Txn) {
+	for i := range txns {
+		p.bytes += txnBytes(&txns[i])
+	}
+	p.waiting = append(p.waiting, txns...)
+	if len(p.moved) > 0 {
+		p.refuseOld(p.waiting[len(p.waiting)-len(txns):])
+	}
+	p.proposed += uint64(len(txns))
+	signal(p.wake)
+}
+
+// refusedSeq follows no other: the tree answers SessionMoved to it.
+const refusedSeq = 1<<32 - 1
+
+// refuseOld lets the tree refuse what comes from a connection whose session has moved on. The
+// refusal goes through the log, so that the server which sent the write learns of it.
+func (p *proposer) refuseOld(txns []tree.Txn) {
+	for i := range txns {
+		t := &txns[i]
+		if t.Seq == 0 {
+			continue
+		}
+		if gen, ok := p.moved[t.Session]; ok && t.ConnGen < gen {
+			t.Seq = refusedSeq
+		}
+	}
+}
+
+// move makes a generation for a session's new connection, at least gen, and waits until all
+// that its older ones have sent is applied or refused. False: this server leads no more.
+func (p *proposer) move(session int64, gen uint32) (uint32, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.open {
+		return 0, false
+	}
+	gen = max(gen, p.moved[session]+1)
+	p.moved[session] = gen
+	p.flushLocked()
+	return gen, p.open
+}
+
+// forget drops what is known of a session that ended.
+func (p *proposer) forget(session int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.moved, session)
+}
+
+// flush waits until everything that was pushed before has been applied or lost. It tells
+// whether this server still takes transactions.
+func (p *proposer) flush() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flushLocked()
+	return p.open
+}
+
+func (p *proposer) flushLocked() {
+	for until := p.proposed; p.open && p.settled < until; {
+		p.done.Wait()
+	}
+}
+
+// take removes what the next entry holds.
+func (p *proposer) take() []tree.Txn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	count, bytes := pack(p.waiting)
+	if count == 0 {
+		return nil
+	}
+	txns := p.waiting[:count:count]
+	p.waiting = p.waiting[count:]
+	if len(p.waiting) == 0 {
+		p.waiting = nil
+	}
+	p.bytes -= bytes
+	p.room.Broadcast()
+	return txns
+}
+
+// run packs and proposes until the node stops.
+func (p *proposer) run() {
+	defer close(p.sent)
+	for {
+		select {
+		case <-p.wake:
+		case <-p.n.stop:
+			return
+		}
+		for {
+			select {
+			case p.slot <- struct{}{}:
+			case <-p.n.stop:
+				return
+			}
+			txns := p.take()
+			if txns == nil {
+				<-p.slot
+				break
+			}
+			p.sent <- settling{p.n.propose(txns), len(txns)}
+		}
+	}
+}
+
+// propose hands one entry to Raft. Only the proposer's goroutine calls it: entries have the
+// order of their calls only if these come from one goroutine.
+func (n *Node) propose(txns []tree.Txn) raft.ApplyFuture {
+	size := 32
+	for i := range txns {
+		size += txnBytes(&txns[i])
+	}
+	entry := tree.Entry{TimeMs: n.clock.Now().UnixMilli(), Txns: txns}
+	return n.raft.Apply(tree.AppendEntry(make([]byte, 0, size), &entry), 0)
+}
+
+// settling is an entry on its way.
+type settling struct {
+	raft.ApplyFuture
+	txns int
+}
+
+// settle waits for the entries in their order. One that failed may be applied later all the
+// same, or never: all that hang on it are told so.
+func (p *proposer) settle() {
+	for f := range p.sent {
+		err := f.Error()
+		<-p.slot
+		p.mu.Lock()
+		p.settled += uint64(f.txns)
+		p.done.Broadcast()
+		p.mu.Unlock()
+		if err != nil {
+			p.n.proposalFailed(err)
+		}
+	}
+}
+
+// signal wakes whoever waits on a channel of capacity one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// proposalFailed is told that an entry may be lost. Those behind it may have got through all
+// the same, so everything under way is in doubt.
+func (n *Node) proposalFailed(err error) {
+	n.log.Debug("a proposal failed", "error", err)
+	n.writesLost()
+}

@@ -1,0 +1,198 @@
+package node
+
+import (
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/quorum/tree"
+)
+
+// reign is the time in which this server leads: from the moment at which everything of its
+// predecessors is applied here to the loss of the office. What only a leader knows lives and
+// dies with it.
+type reign struct {
+	n    *Node
+	term uint64
+	over chan struct{}
+
+	mu      sync.Mutex // a leaf: taken under the state's lock
+	tracker *tracker   // nil until the sessions were read
+
+	entries int // applied since the last DigestCheck; under the state's lock
+}
+
+const (
+	// digestInterval is the entries after which the leader lets all compare their states.
+	digestInterval = 1024
+	barrierRetry   = 5 * time.Millisecond
+)
+
+// observe follows what is applied, under the state's lock.
+func (r *reign) observe(o *tree.Outcome) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tracker == nil {
+		return
+	}
+	if o.Closed != 0 {
+		r.tracker.remove(o.Closed)
+		r.n.proposer.forget(o.Closed)
+	}
+	if op := &o.Txn.Op; op.Kind == tree.CreateSession && o.Result.Code == 0 && !o.Result.Duplicate {
+		r.tracker.add(o.Txn.Session, time.Duration(op.TimeoutMs)*time.Millisecond, r.n.clock.Now())
+	}
+}
+
+// touch renews sessions.
+func (r *reign) touch(ids []int64) {
+	now := r.n.clock.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tracker == nil {
+		return
+	}
+	for _, id := range ids {
+		r.tracker.touch(id, now)
+	}
+}
+
+// takeOver reads the sessions: each has its whole timeout from now on.
+func (r *reign) takeOver() {
+	r.n.mu.RLock()
+	defer r.n.mu.RUnlock()
+	now := r.n.clock.Now()
+	t := newTracker(r.n.opt.TickTime, now)
+	for id, s := range r.n.state.Sessions {
+		t.add(id, time.Duration(s.TimeoutMs)*time.Millisecond, now)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tracker = t
+}
+
+// lead is called when Raft made this server the leader. It returns when the office is lost.
+func (n *Node) lead(over chan struct{}) {
+	r := &reign{n: n, term: n.raft.CurrentTerm(), over: over}
+	for {
+		// Only after this has everything of earlier leaders been applied here.
+		if err := n.raft.Barrier(0).Error(); err == nil {
+			break
+		}
+		if r.isOver() || !n.pause(barrierRetry, over) {
+			return
+		}
+	}
+	if r.isOver() {
+		return
+	}
+	n.proposer.setOpen(true)
+	n.reign.Store(r)
+	defer n.abdicate(r)
+	r.takeOver()
+	if n.secret.Load() == nil && !n.found(r) {
+		return
+	}
+	if n.flagsDiffer() {
+		n.proposer.push(tree.Txn{Op: tree.Op{Kind: tree.SetFlags, Flags: n.opt.Flags}})
+	}
+	n.log.Info("this server leads the quorum", "term", r.term)
+	n.route.setLocal(n.proposer, true)
+	n.gateChange(func(g *gate, _ time.Time) { g.lead() })
+	r.run()
+}
+
+// abdicate ends a reign: the streams of other servers break, and all transactions of this one
+// that were not applied are in doubt.
+func (n *Node) abdicate(r *reign) {
+	n.reign.Store(nil)
+	n.route.setLocal(nil, false)
+	n.proposer.setOpen(false)
+	n.writesLost()
+	n.gateChange(func(g *gate, now time.Time) { g.resign(now) })
+}
+
+func (r *reign) isOver() bool {
+	select {
+	case <-r.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// found gives a new ensemble its secret. It is written once in its life.
+func (n *Node) found(r *reign) bool {
+	secret := make([]byte, 32)
+	n.readRandom(secret)
+	n.proposer.push(tree.Txn{Op: tree.Op{Kind: tree.InitCluster, Data: secret}})
+	return n.proposer.flush() && !r.isOver()
+}
+
+// flagsDiffer tells whether the ensemble goes by other flags than this server is set to.
+func (n *Node) flagsDiffer() bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.state.Flags() != n.opt.Flags
+}
+
+// run does the leader's work by the clock until the reign is over.
+func (r *reign) run() {
+	n := r.n
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	if n.opt.ContainerCheckInterval > 0 {
+		tasks.Go(func() {
+			if n.pause(n.opt.ContainerCheckInterval, r.over) {
+				n.every(r.over, r.reap)
+			}
+		})
+	}
+	n.every(r.over, r.expire)
+}
+
+// expire proposes the end of the sessions that are due and returns when to look again.
+func (r *reign) expire() time.Duration {
+	n := r.n
+	now := n.clock.Now()
+	r.mu.Lock()
+	ids := r.tracker.due(now)
+	next := r.tracker.next(now)
+	r.mu.Unlock()
+	if len(ids) > 0 {
+		txns := make([]tree.Txn, len(ids))
+		for i, id := range ids {
+			txns[i] = closeSession(id)
+		}
+		n.proposer.push(txns...)
+		n.log.Info("sessions expired", "count", len(ids))
+	}
+	return next
+}
+
+// reap proposes the end of containers and TTL nodes that are due.
+func (r *reign) reap() time.Duration {
+	n := r.n
+	interval := n.opt.ContainerCheckInterval
+	most := max(1, int(int64(n.opt.ContainersPerMinute)*int64(interval)/int64(time.Minute)))
+	var due []tree.Op
+	n.Read(func(s *tree.State) {
+		due = s.Reapable(n.clock.Now().UnixMilli(), n.opt.ContainerMaxNeverUsed.Milliseconds())
+	})
+	txns := make([]tree.Txn, 0, min(most, len(due)))
+	for _, op := range due[:cap(txns)] {
+		txns = append(txns, tree.Txn{Op: op})
+	}
+	n.proposer.push(txns...)
+	return interval
+}
+
+// countEntries proposes a DigestCheck now and then, under the state's lock.
+func (r *reign) countEntries(count int) {
+	r.entries += count
+	if r.entries < digestInterval {
+		return
+	}
+	r.entries = 0
+	s := r.n.state
+	r.n.proposer.push(tree.Txn{Op: tree.Op{Kind: tree.DigestCheck, Zxid: s.Zxid(), Digest: s.Digest()}})
+}

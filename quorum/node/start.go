@@ -1,0 +1,285 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/quorum/tree"
+)
+
+// Node is one member of the ensemble.
+//
+// Locks, in the order in which they are taken: sinkMu, mu, then the leaves (those of route,
+// proposer, reign, gate, touches, ids), of which route's may be held over proposer's.
+type Node struct {
+	opt   Options
+	log   *slog.Logger
+	clock clock.Clock
+
+	raft  *raft.Raft
+	trans transport
+	fuse  *fuse
+	id    raft.ServerID
+
+	// sinkMu is held while sinks are told something; it guards handles.
+	sinkMu  sync.Mutex
+	handles []*Handle
+	serving atomic.Bool // written under sinkMu
+
+	// mu guards the tree; writers are Raft's state machine goroutine only.
+	mu       sync.RWMutex
+	state    *tree.State
+	broken   bool // an entry could not be applied: nothing is any more
+	diverged bool
+	outcome  func(*tree.Outcome) // told, made once
+	applied  atomic.Uint64       // index of the last entry that reached the tree
+	zxid     atomic.Int64
+	secret   atomic.Pointer[[]byte]
+
+	logBytes          atomic.Int64 // applied since the last snapshot
+	lastSnapshotBytes atomic.Int64
+
+	ids      sessionIDs
+	touches  touchSet
+	route    route
+	proposer *proposer
+	reign    atomic.Pointer[reign] // while this server leads
+
+	gateMu   sync.Mutex
+	gate     gate
+	gateWake chan struct{}
+
+	randMu sync.Mutex
+
+	stop     chan struct{} // closed when the node is to end
+	stopOnce sync.Once
+	err      error // why; written before stop is closed
+	done     chan struct{}
+	tasks    sync.WaitGroup
+}
+
+// Start brings a member up. It returns when the member runs, which is before it serves: the
+// sinks are told of that. ctx bounds the start only.
+func Start(ctx context.Context, opt Options) (*Node, error) {
+	if err := opt.withDefaults(); err != nil {
+		return nil, err
+	}
+	n := &Node{
+		opt: opt, log: opt.Log, clock: opt.Clock, state: tree.New(),
+		gate: gate{limit: opt.syncTimeout()}, gateWake: make(chan struct{}, 1),
+		stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	n.fuse = newFuse(n.cutOff)
+	n.outcome = n.told
+	n.route.wake = make(chan struct{}, 1)
+	n.ids.next = firstSessionID(opt.MyID, opt.Clock.Now().UnixMilli())
+	n.proposer = newProposer(n)
+	if err := n.startRaft(ctx); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// run starts f as a goroutine that Close waits for.
+func (n *Node) run(f func()) { n.tasks.Go(f) }
+
+// cutOff is what the fuse does: nothing may leave this server any more.
+func (n *Node) cutOff(err error) {
+	n.trans.sever()
+	n.fail(err)
+}
+
+// fail ends the node because of err, without waiting for the end.
+func (n *Node) fail(err error) { n.end(err) }
+
+func (n *Node) end(err error) {
+	n.stopOnce.Do(func() {
+		if err != nil {
+			n.log.Error("the quorum ends", "error", err)
+		}
+		n.err = err
+		close(n.stop)
+		go n.shutDown()
+	})
+}
+
+// Close ends the node and waits until nothing of it is left.
+func (n *Node) Close() error {
+	n.end(nil)
+	<-n.done
+	return n.err
+}
+
+// Done is closed when the node has ended, by Close or by an error.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Wait returns when the node has ended, with why: nil after Close, else one of this package's
+// errors.
+func (n *Node) Wait() error {
+	<-n.done
+	return n.err
+}
+
+func (n *Node) isStopped() bool {
+	select {
+	case <-n.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// shutDown ends everything in an order in which nothing waits for what is gone.
+func (n *Node) shutDown() {
+	n.setServing(false)
+	n.trans.sever() // Raft waits for calls under way, which now fail
+	stopped := n.raft.Shutdown()
+	close(n.fuse.stopping)
+	_ = stopped.Error() // it has no other way to end
+	n.tasks.Wait()
+	close(n.done)
+}
+
+// gateChange tells the gate something and lets it be asked anew.
+func (n *Node) gateChange(f func(g *gate, now time.Time)) {
+	n.gateMu.Lock()
+	f(&n.gate, n.clock.Now())
+	n.gateMu.Unlock()
+	signal(n.gateWake)
+}
+
+// advanced is told how far the tree got.
+func (n *Node) advanced(index uint64) {
+	n.gateMu.Lock()
+	changed := n.gate.advance(index)
+	n.gateMu.Unlock()
+	if changed {
+		signal(n.gateWake)
+	}
+}
+
+// keepGate opens and shuts the gate.
+func (n *Node) keepGate() {
+	for {
+		n.gateMu.Lock()
+		now := n.clock.Now()
+		serves, next := n.gate.serves(now), n.gate.next(now)
+		n.gateMu.Unlock()
+		if !n.isStopped() {
+			n.setServing(serves)
+		}
+		if !n.pause(next, n.gateWake) {
+			return
+		}
+	}
+}
+
+// pause waits for d (0: for ever), or until wake says something. It returns false when the
+// node stops.
+func (n *Node) pause(d time.Duration, wake <-chan struct{}) bool {
+	var due chan struct{}
+	if d > 0 {
+		due = make(chan struct{})
+		timer := n.clock.AfterFunc(d, func() { close(due) })
+		defer timer.Stop()
+	}
+	select {
+	case <-due:
+	case <-wake:
+	case <-n.stop:
+		return false
+	}
+	return true
+}
+
+// every calls f, and again after the time that it returns, until over or the node's end.
+func (n *Node) every(over <-chan struct{}, f func() time.Duration) {
+	for {
+		d := f()
+		if !n.pause(d, over) {
+			return
+		}
+		select {
+		case <-over:
+			return
+		default:
+		}
+	}
+}
+
+func (n *Node) readRandom(p []byte) {
+	n.randMu.Lock()
+	defer n.randMu.Unlock()
+	if _, err := io.ReadFull(n.opt.Rand, p); err != nil {
+		// crypto/rand does not fail; a test's source may end. Zeros keep the server going, and
+		// whatever has to be unique is checked elsewhere too.
+		n.log.Error("the source of randomness failed", "error", err)
+	}
+}
+
+func (n *Node) randomUint64() uint64 {
+	var b [8]byte
+	n.readRandom(b[:])
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// startRaft opens the stores, makes or finds the ensemble, and starts all goroutines.
+func (n *Node) startRaft(ctx context.Context) error {
+	if len(n.opt.Servers) > 1 {
+		return errors.New("an ensemble of several servers is not there yet")
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	logs, tracks := guardLog(n.opt.Stores.Log, n.fuse)
+	stable := &guardedStable{n.opt.Stores.Stable, n.fuse}
+	n.id = raft.ServerID(fmt.Sprint(n.opt.MyID))
+	n.trans = newLoneTransport(n.id)
+	config := raftConfig(&n.opt, n.id, tracks)
+	notify := make(chan bool, 16)
+	config.NotifyCh = notify
+	old, err := raft.HasExistingState(logs, stable, n.opt.Stores.Snapshots)
+	if err != nil {
+		return fmt.Errorf("look at the stores: %w", err)
+	}
+	if !old {
+		first := raft.Configuration{Servers: []raft.Server{{ID: n.id, Address: raft.ServerAddress(n.id)}}}
+		if err := raft.BootstrapCluster(config, logs, stable, n.opt.Stores.Snapshots, n.trans, first); err != nil {
+			return fmt.Errorf("write the first configuration: %w", err)
+		}
+	}
+	if n.raft, err = raft.NewRaft(config, machine{n}, logs, stable, n.opt.Stores.Snapshots, n.trans); err != nil {
+		return fmt.Errorf("start raft: %w", err)
+	}
+	if err := n.fuse.arm(); err != nil {
+		n.end(err)
+		return n.Wait()
+	}
+	n.run(n.proposer.run)
+	n.run(n.proposer.settle)
+	n.run(n.keepGate)
+	n.run(n.watchBytes)
+	n.run(func() { n.watch(notify) })
+	n.run(n.watchStores)
+	n.run(n.electSelf)
+	return nil
+}
+
+// watchStores ends the node when its stores say that they failed.
+func (n *Node) watchStores() {
+	select {
+	case err := <-n.opt.Stores.Failed:
+		n.fuse.blow(&StoreError{Op: "use its log", Err: err})
+	case <-n.stop:
+	}
+}

@@ -1,0 +1,255 @@
+package node
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/hashicorp/raft"
+)
+
+// fuse is what stands between Raft and its stores. Raft goes on after a failed write, and tries
+// again, though nobody can say any more what is on the disk; for other failures it panics. So
+// the first error blows the fuse: the node ends with it, and until Raft has stopped nothing is
+// written, nothing is acknowledged and nothing is sent.
+type fuse struct {
+	once  sync.Once
+	blown chan struct{}
+	err   error
+	// cut ends the node. It returns when nothing can leave this server any more.
+	cut func(error)
+	// starting is set until Raft runs: until then an error only makes the start fail.
+	starting atomic.Bool
+	// stopping is closed when Raft was told to stop.
+	stopping chan struct{}
+}
+
+func newFuse(cut func(error)) *fuse {
+	f := &fuse{blown: make(chan struct{}), stopping: make(chan struct{}), cut: cut}
+	f.starting.Store(true)
+	return f
+}
+
+func (f *fuse) blow(err error) {
+	f.once.Do(func() {
+		f.err = err
+		close(f.blown)
+		if !f.starting.Load() {
+			f.cut(err)
+		}
+	})
+}
+
+// hold keeps Raft from going on until it has to stop.
+func (f *fuse) hold() {
+	if !f.starting.Load() {
+		<-f.stopping
+	}
+}
+
+// arm ends the start and returns the error that it met.
+func (f *fuse) arm() error {
+	f.starting.Store(false)
+	if f.isBlown() {
+		return f.err
+	}
+	return nil
+}
+
+func (f *fuse) isBlown() bool {
+	select {
+	case <-f.blown:
+		return true
+	default:
+		return false
+	}
+}
+
+// Cached entries: the followers are sent what was just appended, and a follower that lags a
+// little is served from here too.
+const (
+	cacheEntries = 1024
+	cacheBytes   = 16 << 20
+)
+
+// guardedLog is the LogStore that Raft gets: a cache of the last entries over the caller's
+// store, behind the fuse.
+type guardedLog struct {
+	store raft.LogStore
+	fuse  *fuse
+	cut   atomic.Bool // the log lost its end and nothing was appended since
+
+	mu    sync.Mutex
+	ring  []*raft.Log // by index modulo its length
+	bytes int
+	low   uint64 // the cache holds [low, high]; high 0: nothing
+	high  uint64
+}
+
+func newGuardedLog(store raft.LogStore, f *fuse) *guardedLog {
+	return &guardedLog{store: store, fuse: f, ring: make([]*raft.Log, cacheEntries)}
+}
+
+// IsMonotonic implements raft.MonotonicLogStore: whether the store tolerates gaps is the
+// store's to say, and Raft leaves one after a snapshot if it is not asked.
+func (g *guardedLog) IsMonotonic() bool {
+	m, ok := g.store.(raft.MonotonicLogStore)
+	return ok && m.IsMonotonic()
+}
+
+func (g *guardedLog) FirstIndex() (uint64, error) { return g.store.FirstIndex() }
+func (g *guardedLog) LastIndex() (uint64, error)  { return g.store.LastIndex() }
+
+// GetLog implements raft.LogStore.
+func (g *guardedLog) GetLog(index uint64, out *raft.Log) error {
+	if cached := g.cached(index); cached != nil {
+		*out = *cached
+		return nil
+	}
+	err := g.store.GetLog(index, out)
+	if err == nil || errors.Is(err, raft.ErrLogNotFound) {
+		return err
+	}
+	// Raft panics when it cannot read what it has to apply. Once the fuse is blown nothing is
+	// applied or sent, so it may be given an entry of no meaning until it sees that it has to stop.
+	g.fuse.blow(&StoreError{Op: "read the log", Err: err})
+	g.fuse.hold()
+	*out = raft.Log{Index: index, Type: raft.LogNoop}
+	return nil
+}
+
+func (g *guardedLog) cached(index uint64) *raft.Log {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.high == 0 || index < g.low || index > g.high {
+		return nil
+	}
+	return g.ring[index%cacheEntries]
+}
+
+// StoreLog implements raft.LogStore.
+func (g *guardedLog) StoreLog(l *raft.Log) error { return g.StoreLogs([]*raft.Log{l}) }
+
+// StoreLogs implements raft.LogStore.
+func (g *guardedLog) StoreLogs(logs []*raft.Log) error {
+	if g.fuse.isBlown() {
+		return g.fuse.err
+	}
+	if err := g.store.StoreLogs(logs); err != nil {
+		// A full disk left the log as it was: Raft gives up its office and tries again later. Not
+		// so after a cut, whose end Raft believes to be where it was before.
+		if !errors.Is(err, syscall.ENOSPC) || g.cut.Load() {
+			g.fuse.blow(&StoreError{Op: "append to the log", Err: err})
+		}
+		return err
+	}
+	g.cut.Store(false)
+	g.remember(logs)
+	return nil
+}
+
+func (g *guardedLog) remember(logs []*raft.Log) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, l := range logs {
+		if g.high != 0 && l.Index != g.high+1 {
+			g.forgetLocked()
+		}
+		if g.high == 0 {
+			g.low = l.Index
+		}
+		g.high = l.Index
+		g.bytes += len(l.Data)
+		for g.low < g.high && (g.bytes > cacheBytes || g.high-g.low >= cacheEntries) {
+			g.bytes -= len(g.ring[g.low%cacheEntries].Data)
+			g.ring[g.low%cacheEntries] = nil
+			g.low++
+		}
+		g.ring[l.Index%cacheEntries] = l
+	}
+}
+
+func (g *guardedLog) forgetLocked() {
+	clear(g.ring)
+	g.low, g.high, g.bytes = 0, 0, 0
+}
+
+// DeleteRange implements raft.LogStore.
+func (g *guardedLog) DeleteRange(low, high uint64) error {
+	if g.fuse.isBlown() {
+		return g.fuse.err
+	}
+	g.mu.Lock()
+	if g.high != 0 && high >= g.low && low <= g.high {
+		g.forgetLocked()
+	}
+	g.mu.Unlock()
+	if last, err := g.store.LastIndex(); err == nil && high >= last {
+		g.cut.Store(true)
+	}
+	err := g.store.DeleteRange(low, high)
+	if err != nil {
+		g.fuse.blow(&StoreError{Op: "cut the log", Err: err})
+	}
+	return err
+}
+
+// trackingLog is a guardedLog over a store that remembers what was committed.
+type trackingLog struct {
+	*guardedLog
+	tracks raft.CommitTrackingLogStore
+}
+
+func (t *trackingLog) StageCommitIndex(index uint64) error { return t.tracks.StageCommitIndex(index) }
+func (t *trackingLog) GetCommitIndex() (uint64, error)     { return t.tracks.GetCommitIndex() }
+
+// guardLog puts the fuse before a LogStore and tells whether it tracks commits.
+func guardLog(store raft.LogStore, f *fuse) (raft.LogStore, bool) {
+	g := newGuardedLog(store, f)
+	if tracks, ok := store.(raft.CommitTrackingLogStore); ok {
+		return &trackingLog{g, tracks}, true
+	}
+	return g, false
+}
+
+// guardedStable is the StableStore that Raft gets.
+type guardedStable struct {
+	store raft.StableStore
+	fuse  *fuse
+}
+
+func (g *guardedStable) Get(key []byte) ([]byte, error)       { return g.store.Get(key) }
+func (g *guardedStable) GetUint64(key []byte) (uint64, error) { return g.store.GetUint64(key) }
+
+// Set implements raft.StableStore.
+func (g *guardedStable) Set(key, val []byte) error {
+	if g.fuse.isBlown() {
+		return g.fuse.err
+	}
+	err := g.store.Set(key, val)
+	if err != nil && !errors.Is(err, syscall.ENOSPC) {
+		g.fuse.blow(&StoreError{Op: "write the vote", Err: err})
+	}
+	return err
+}
+
+// SetUint64 implements raft.StableStore. Raft panics when its term cannot be written: after the
+// fuse has blown it is held up until it has to stop, and then told what it wants to hear.
+func (g *guardedStable) SetUint64(key []byte, val uint64) error {
+	if !g.fuse.isBlown() {
+		err := g.store.SetUint64(key, val)
+		if err == nil {
+			return nil
+		}
+		g.fuse.blow(&StoreError{Op: "write the term", Err: err})
+	}
+	if string(key) != currentTermKey {
+		return g.fuse.err
+	}
+	g.fuse.hold()
+	return nil
+}
+
+// currentTermKey is where Raft keeps its term (keyCurrentTerm in its api.go).
+const currentTermKey = "CurrentTerm"

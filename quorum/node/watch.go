@@ -1,0 +1,89 @@
+package node
+
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// watch follows Raft: it starts and ends reigns, and notices when Raft stops by itself. It
+// never waits for anything else, since Raft waits for it.
+func (n *Node) watch(notify <-chan bool) {
+	events := make(chan raft.Observation, 16)
+	observer := raft.NewObserver(events, false, func(o *raft.Observation) bool {
+		_, ok := o.Data.(raft.RaftState)
+		return ok
+	})
+	n.raft.RegisterObserver(observer)
+	defer n.raft.DeregisterObserver(observer)
+	var over chan struct{}
+	last := make(chan struct{}) // closed when the last reign has ended
+	close(last)
+	end := func() {
+		if over != nil {
+			close(over)
+			over = nil
+		}
+	}
+	defer end()
+	for {
+		select {
+		case leads := <-notify:
+			end()
+			if leads {
+				over = make(chan struct{})
+				mine, before, after := over, last, make(chan struct{})
+				last = after
+				n.run(func() {
+					defer close(after)
+					<-before
+					n.lead(mine)
+				})
+			}
+		case <-events:
+			if n.raft.State() == raft.Shutdown {
+				n.fail(ErrRemoved) // changes nothing if the node was told to end
+			}
+		case <-n.stop:
+			return
+		}
+	}
+}
+
+// electSelf spares the only voter the wait for a leader that cannot come.
+func (n *Node) electSelf() {
+	self := raft.ServerAddress(n.id)
+	voters, mine := 0, false
+	for _, s := range n.configuration().Servers {
+		if s.Suffrage == raft.Voter {
+			voters++
+			mine = mine || s.ID == n.id
+		}
+	}
+	if voters != 1 || !mine {
+		return
+	}
+	request := raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
+		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.id), Addr: n.trans.EncodePeer(n.id, self),
+	}}
+	var response raft.TimeoutNowResponse
+	if err := n.trans.TimeoutNow(n.id, self, &request, &response); err != nil {
+		n.log.Debug("the election waits for its timer", "error", err)
+	}
+}
+
+// watchInterval is how often the size of the log is looked at.
+const watchInterval = time.Second
+
+// watchBytes takes a snapshot when the log has grown by many bytes, though not by so many
+// entries that Raft would take one.
+func (n *Node) watchBytes() {
+	for n.pause(watchInterval, nil) {
+		if n.logBytes.Load() < n.opt.SnapshotLogBytes {
+			continue
+		}
+		if err := n.raft.Snapshot().Error(); err != nil {
+			n.log.Debug("no snapshot now", "error", err) // a change of the ensemble is under way
+		}
+	}
+}
