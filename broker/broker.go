@@ -114,7 +114,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	}
 	b.sessions = newFetchSessions(c.FetchSessionSlots, o.Random)
 	b.connOptions = conn.Options{
-		Clock: o.Clock, Log: o.Log, Memory: conn.NewMemory(c.QueuedMaxRequestBytes), Stats: new(conn.Stats),
+		Clock: o.Clock, Log: o.Log, Memory: conn.NewMemory(c.QueuedMaxRequestBytes), Stats: new(conn.Stats), Senders: conn.NewSenders(),
 		MaxInFlight: conn.DefaultMaxInFlight, MaxQueuedBytes: conn.DefaultMaxQueuedBytes,
 		SendBufferBytes: int(c.SocketSendBufferBytes), ReceiveBufferBytes: int(c.SocketReceiveBufferBytes),
 	}

@@ -58,6 +58,8 @@ type Options struct {
 	Log    *slog.Logger
 	Memory *Memory
 	Stats  *Stats
+	// Senders send what becomes ready on goroutines that must not wait; all connections share them.
+	Senders *Senders
 	// MaxInFlight bounds the open slots of a connection; MaxQueuedBytes bounds the replies
 	// that are ready but wait for an earlier one. Beyond either the reader stops.
 	MaxInFlight    int

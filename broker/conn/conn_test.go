@@ -115,7 +115,7 @@ func startOn(t *testing.T, client, server net.Conn, change func(*Options)) *rig 
 	t.Helper()
 	o := &Options{
 		Clock: clock.Real{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Memory: NewMemory(0),
-		Stats: &Stats{}, MaxInFlight: DefaultMaxInFlight, MaxQueuedBytes: DefaultMaxQueuedBytes,
+		Stats: &Stats{}, Senders: NewSenders(), MaxInFlight: DefaultMaxInFlight, MaxQueuedBytes: DefaultMaxQueuedBytes,
 	}
 	if change != nil {
 		change(o)
@@ -374,7 +374,7 @@ func TestSlowCloseHoldsNobodyUp(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	slow := &slowCloser{Conn: b, entered: make(chan struct{}, 1), leave: make(chan struct{})}
-	c := New(slow, &Options{Clock: clock.Real{}, Log: slog.New(slog.DiscardHandler), Memory: NewMemory(0), Stats: new(Stats), MaxInFlight: 8, MaxQueuedBytes: 1 << 20})
+	c := New(slow, &Options{Clock: clock.Real{}, Log: slog.New(slog.DiscardHandler), Memory: NewMemory(0), Stats: new(Stats), Senders: NewSenders(), MaxInFlight: 8, MaxQueuedBytes: 1 << 20})
 	slot := c.Open()
 	closed, completed := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -21,7 +21,7 @@ type feed struct {
 func newFeed(t *testing.T, stream []byte) *feed {
 	a, b := net.Pipe()
 	t.Cleanup(func() { a.Close(); b.Close() })
-	c := New(a, &Options{Clock: clock.Real{}, Log: slog.New(slog.DiscardHandler), Memory: NewMemory(0), Stats: new(Stats)})
+	c := New(a, &Options{Clock: clock.Real{}, Log: slog.New(slog.DiscardHandler), Memory: NewMemory(0), Stats: new(Stats), Senders: NewSenders()})
 	c.session = &session{c: c, limit: 100 << 20}
 	return &feed{stream: stream, in: &c.in}
 }

@@ -89,11 +89,11 @@ func (s Slot) Finish(r *Reply) {
 }
 
 // FinishAsync completes the slot from a goroutine that must not wait (a syncer, an
-// append of another connection, a timer): the sending is handed to a goroutine.
+// append of another connection, a timer): the sending is handed to the Senders.
 func (s Slot) FinishAsync(r *Reply) (completed bool) {
 	completed, ready := s.complete(r, true)
 	if ready {
-		go s.c.Flush()
+		s.c.opts.Senders.send(s.c)
 	}
 	return completed
 }

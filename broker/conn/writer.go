@@ -20,35 +20,51 @@ const (
 // The flag c.writing makes its holder the only writer; it is taken and given up under
 // c.mu, and given up only when no reply at the head is ready.
 func (c *Conn) Flush() {
+	if c.beginWriting() {
+		c.writeRounds()
+	}
+}
+
+// beginWriting makes the caller the only writer and takes the first round into c.batch,
+// unless there is nothing to send or somebody to do it.
+func (c *Conn) beginWriting() bool {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.asked = false
 	if c.writing || c.closed || !c.headReadyLocked() {
-		c.mu.Unlock()
-		return
+		return false
 	}
 	c.writing = true
-	failed := false
-	for {
+	c.takeReadyLocked()
+	return true
+}
+
+func (c *Conn) writeRounds() {
+	for c.endRound(c.sendBatch()) {
+	}
+}
+
+// endRound ends a round of writing and takes the next one. False: there is none, and the
+// caller is not the writer any more.
+func (c *Conn) endRound(err error) bool {
+	c.mu.Lock()
+	c.sentLocked()
+	if err == nil {
 		c.takeReadyLocked()
-		if len(c.batch) == 0 {
-			break
+		if len(c.batch) > 0 {
+			c.mu.Unlock()
+			return true
 		}
-		c.mu.Unlock()
-		err := c.sendBatch()
-		c.mu.Lock()
-		c.sentLocked()
-		if err != nil {
-			failed = true
-			c.failLocked(err)
-			break
-		}
+	} else {
+		c.failLocked(err)
 	}
 	c.writing = false
 	c.changed.Broadcast()
 	c.mu.Unlock()
-	if failed {
+	if err != nil {
 		_ = c.nc.Close() // wakes the reader, which ends the connection
 	}
+	return false
 }
 
 // sentLocked ends a round: replies and slots of it are free.

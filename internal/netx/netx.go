@@ -55,6 +55,7 @@ func Wrap(c net.Conn) *Conn {
 	}
 	x.read.step = x.read.do
 	x.write.sendStep = x.write.send
+	x.write.tryStep = x.write.try
 	x.write.fileStep = x.write.sendfile
 	x.write.corkStep = x.write.cork
 	return x
@@ -159,6 +160,21 @@ func (c *Conn) WriteMore(p []byte) error {
 	return c.writeError(err)
 }
 
+// TryWrite writes what the socket takes at once and never waits. Fewer bytes than asked for
+// without an error mean that the rest would have to wait: for Write. Without system calls
+// that is all of them.
+func (c *Conn) TryWrite(p []byte) (int, error) {
+	if c.raw == nil {
+		return 0, nil
+	}
+	w := &c.write
+	w.buf, w.err = p, nil
+	err := c.writeError(c.raw.Write(w.tryStep))
+	n := len(p) - len(w.buf)
+	w.buf = nil
+	return n, err
+}
+
 // SendRange sends the bytes of a file range, by sendfile where it can and through
 // scratch (which must not be empty) where it cannot. It reports how many bytes the kernel
 // copied itself. A file that ends early is an error that wraps io.ErrUnexpectedEOF, and
@@ -230,13 +246,13 @@ type readOp struct {
 }
 
 type writeOp struct {
-	sendStep, fileStep func(fd uintptr) bool
-	corkStep           func(fd uintptr)
-	corkOn             int
-	buf                []byte
-	src                int
-	pos                int64
-	left               int
-	calls              int64
-	err                error
+	sendStep, tryStep, fileStep func(fd uintptr) bool
+	corkStep                    func(fd uintptr)
+	corkOn                      int
+	buf                         []byte
+	src                         int
+	pos                         int64
+	left                        int
+	calls                       int64
+	err                         error
 }

@@ -154,3 +154,34 @@ func TestFileThatEndsEarlyIsAnError(t *testing.T) {
 	}
 	client.Close()
 }
+
+func TestTryWriteNeverWaits(t *testing.T) {
+	client, server := pair(t)
+	sent := 0
+	for {
+		n, err := server.TryWrite(make([]byte, 64<<10))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent += n
+		if n < 64<<10 {
+			break // a full socket: it returned all the same
+		}
+	}
+	if n, err := io.CopyN(io.Discard, client, int64(sent)); err != nil {
+		t.Fatalf("%d of %d bytes arrived: %v", n, sent, err)
+	}
+	server.Close()
+	if _, err := server.TryWrite([]byte("x")); err == nil {
+		t.Error("no error from a closed socket")
+	}
+}
+
+func TestTryWriteWithoutSystemCallsLeavesAll(t *testing.T) {
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	if n, err := Wrap(a).TryWrite([]byte("x")); n != 0 || err != nil {
+		t.Errorf("%d bytes, %v: a pipe cannot tell whether it would wait", n, err)
+	}
+}

@@ -63,6 +63,23 @@ func (w *writeOp) send(fd uintptr) bool {
 	return true
 }
 
+// try writes once and never waits: whatever the socket does not take at once is left.
+func (w *writeOp) try(fd uintptr) bool {
+	for {
+		n, err := unix.SendmsgN(int(fd), w.buf, nil, nil, unix.MSG_NOSIGNAL)
+		switch err {
+		case nil:
+			w.buf = w.buf[n:]
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+		default:
+			w.err = err
+		}
+		return true
+	}
+}
+
 func (w *writeOp) cork(fd uintptr) { _ = setCork(fd, w.corkOn) } // Unix sockets have none
 
 // sendfile keeps its own position, so that any number of replies send from one

@@ -11,5 +11,6 @@ func congestion(uintptr) (string, error)  { return "", errors.ErrUnsupported }
 
 func (r *readOp) do(uintptr) bool        { return true }
 func (w *writeOp) send(uintptr) bool     { return true }
+func (w *writeOp) try(uintptr) bool      { return true }
 func (w *writeOp) sendfile(uintptr) bool { return true }
 func (w *writeOp) cork(uintptr)          {}

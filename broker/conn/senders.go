@@ -1,0 +1,106 @@
+package conn
+
+import (
+	"runtime"
+	"sync"
+)
+
+// Senders send the replies that become ready together, when a sync ends or an append is
+// acknowledged: a few goroutines for all of them instead of one for each. They live as long
+// as there is something to send, and none of them waits for a socket: what one does not
+// take at once is left to a goroutine of its own, so that a slow peer holds up nobody.
+type Senders struct {
+	max int
+
+	mu      sync.Mutex
+	queue   []*Conn // from next on
+	next    int
+	running int
+}
+
+// NewSenders makes as many as half of the processors: whoever answers needs the others.
+func NewSenders() *Senders { return &Senders{max: max(1, runtime.GOMAXPROCS(0)/2)} }
+
+// send has somebody flush c soon.
+func (s *Senders) send(c *Conn) {
+	s.mu.Lock()
+	s.queue = append(s.queue, c)
+	start := s.running < s.max
+	if start {
+		s.running++
+	}
+	s.mu.Unlock()
+	if start {
+		go s.run()
+	}
+}
+
+func (s *Senders) run() {
+	for c := s.take(); c != nil; c = s.take() {
+		c.flushAtOnce()
+	}
+}
+
+// take returns the next connection; nil ends the goroutine that asks.
+func (s *Senders) take() *Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next == len(s.queue) {
+		s.queue, s.next = s.queue[:0], 0
+		s.running--
+		return nil
+	}
+	c := s.queue[s.next]
+	s.queue[s.next] = nil
+	s.next++
+	return c
+}
+
+// flushAtOnce is Flush for a goroutine that must not wait: it sends itself what the socket
+// takes at once, and leaves the rest to another one.
+func (c *Conn) flushAtOnce() {
+	if !c.beginWriting() {
+		return
+	}
+	for {
+		p := c.onlyBytes()
+		if p == nil {
+			go c.writeRounds()
+			return
+		}
+		n, err := c.nc.TryWrite(p)
+		if err == nil && n < len(p) {
+			go c.writeRest(p[n:])
+			return
+		}
+		if !c.endRound(c.sentOnly(err)) {
+			return
+		}
+	}
+}
+
+// onlyBytes is the round in c.batch when it is one small reply without ranges, else nil.
+func (c *Conn) onlyBytes() []byte {
+	if r := c.batch[0]; len(c.batch) == 1 && r.framed == nil && len(r.cuts) == 0 && len(r.Buf) <= coalesceBytes {
+		return r.Buf
+	}
+	return nil
+}
+
+// writeRest goes on where a write that did not wait stopped.
+func (c *Conn) writeRest(rest []byte) {
+	_, err := c.nc.Write(rest)
+	if c.endRound(c.sentOnly(err)) {
+		c.writeRounds()
+	}
+}
+
+// sentOnly releases the one reply of a round.
+func (c *Conn) sentOnly(err error) error {
+	r := c.batch[0]
+	c.opts.Stats.Writes.Add(1)
+	c.opts.Stats.BytesOut.Add(int64(len(r.Buf)))
+	c.batch[0] = nil
+	r.finish(err == nil)
+	return err
+}
