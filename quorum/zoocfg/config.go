@@ -3,6 +3,7 @@ package zoocfg
 import (
 	"crypto/tls"
 	"net"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -43,42 +44,37 @@ type Config struct {
 	// What clients meet.
 	ClientAddress       string // host:port; empty: none
 	SecureClientAddress string
-	ListenBacklog       int   // -1: the system's
-	MaxClientCnxns      int   // of one address; 0: no limit
-	MaxCnxns            int   // of all; 0: no limit
-	JuteMaxBuffer       int   // largest packet in bytes
-	OutstandingLimit    int   // requests that wait, of all clients
-	LargeRequestBytes   int64 // what large requests may hold together
-	LargeRequestAbove   int64 // size from which a request is large; -1: none is
-	ClientKeepAlive     bool
+	MaxClientCnxns      int      // of one address; 0: no limit
+	MaxCnxns            int      // of all; 0: no limit
+	JuteMaxBuffer       int      // largest packet in bytes
+	OutstandingLimit    int      // requests that wait, of all clients
+	OutstandingBytes    int64    // what they may hold together
 	FourLetterWords     []string // "*" for all
 	EnforceQuota        bool
 
 	// Who clients are.
 	SkipACL       bool
-	DigestEnabled bool
-	DigestAlg     string // SHA1 unless it was set
-	SuperDigest   string // super:base64(hash(super:password)); empty: there is no super user
+	SuperDigest   string // super:base64(sha1(super:password)); empty: there is no super user
 	X509SuperUser string // subject of a certificate
+	// AuthSchemes, if any, are those of which a client must show one before it may do anything.
+	AuthSchemes []string
 
 	// Nodes that go by themselves.
-	ExtendedTypes          bool // TTL nodes
+	ExtendedTypes          bool // TTL nodes; ZooKeeper has them only where extendedTypesEnabled=true
 	ContainerCheckInterval time.Duration
 	ContainerMaxPerMinute  int
 	ContainerMaxNeverUsed  time.Duration // 0: an unused container stays
 
 	// The log and its snapshots.
-	ForceSync     bool // false: a crash of the machine may lose what was acknowledged
-	SyncWarning   time.Duration
-	SnapCount     int   // transactions between two snapshots
-	SnapLogBytes  int64 // bytes of log between two snapshots; 0: no such limit
-	SnapRetain    int   // snapshots that are kept
-	Purge         bool  // whether older ones are removed
-	PreAllocBytes int64
+	ForceSync    bool // false: a crash of the machine may lose what was acknowledged
+	SyncWarning  time.Duration
+	SnapCount    int   // transactions between two snapshots
+	SnapLogBytes int64 // bytes of log between two snapshots
+	SnapRetain   int   // snapshots that are kept
+	Purge        bool  // whether older ones are removed
 
 	// The ensemble.
 	ListenOnAllIPs  bool
-	KeepAlive       bool // of connections between servers
 	QuorumTLS       bool // sslQuorum: connections to other servers are encrypted
 	PortUnification bool // the servers' ports take encrypted and plain connections
 
@@ -149,12 +145,11 @@ func Default() *Config {
 	return &Config{
 		MyID: 1, StandaloneEnabled: true, CreateDirs: true, CreateData: true,
 		TickTime: 3 * time.Second, MinSessionTimeout: -1, MaxSessionTimeout: -1, ConnectTimeout: 5 * time.Second,
-		ListenBacklog: -1, MaxClientCnxns: 60, JuteMaxBuffer: 0xfffff, OutstandingLimit: 1000,
-		LargeRequestBytes: 100 << 20, LargeRequestAbove: -1,
-		FourLetterWords: []string{"ruok", "srvr", "stat", "mntr", "conf", "isro"},
-		DigestEnabled:   true, DigestAlg: "SHA1",
+		MaxClientCnxns: 60, JuteMaxBuffer: 0xfffff, OutstandingLimit: 1000,
+		OutstandingBytes: 100 << 20, ExtendedTypes: true,
+		FourLetterWords:        []string{"ruok", "srvr", "stat", "mntr", "conf", "isro"},
 		ContainerCheckInterval: time.Minute, ContainerMaxPerMinute: 10_000,
-		ForceSync: true, SyncWarning: time.Second, SnapCount: 100_000, SnapLogBytes: 4 << 30, SnapRetain: 3, Purge: true, PreAllocBytes: 64 << 20,
+		ForceSync: true, SyncWarning: time.Second, SnapCount: 100_000, SnapLogBytes: 64 << 20, SnapRetain: 3, Purge: true,
 		ClientTLS: TLS{Prefix: "ssl.", MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert, VerifyHostname: true},
 		ServerTLS: TLS{Prefix: "ssl.quorum.", MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert, VerifyHostname: true},
 		Admin:     Admin{Enabled: true, Host: "127.0.0.1", Port: defaultAdminPort, CommandURL: "/commands", IdleTimeout: 30 * time.Second},
@@ -170,7 +165,6 @@ func Embedded(dir, clientAddress string) *Config {
 	c.TickTime = 600 * time.Millisecond
 	c.MinSessionTimeout, c.MaxSessionTimeout = 2*c.TickTime, time.Minute
 	c.InitLimit, c.SyncLimit = 10, 5
-	c.ExtendedTypes = true
 	c.Admin.Enabled = false
 	return c
 }
@@ -200,3 +194,13 @@ func (a Admin) Address() string { return net.JoinHostPort(a.Host, strconv.Itoa(a
 
 // Address is where metrics are served.
 func (m Metrics) Address() string { return net.JoinHostPort(m.Host, strconv.Itoa(m.Port)) }
+
+// Folder is the name of what the server keeps in dataDir and dataLogDir. Apache ZooKeeper has
+// version-2 there, which is never touched.
+const Folder = "quorum-1"
+
+// LogFolder is where the log and the stable state lie.
+func (c *Config) LogFolder() string { return filepath.Join(c.DataLogDir, Folder) }
+
+// SnapshotFolder is where the snapshots lie.
+func (c *Config) SnapshotFolder() string { return filepath.Join(c.DataDir, Folder, "snapshots") }

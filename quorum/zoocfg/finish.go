@@ -22,6 +22,12 @@ func (l *loader) finish() error {
 	}
 	l.ports()
 	l.encryption()
+	switch {
+	case !l.d.enforceAuth:
+		l.d.AuthSchemes = nil
+	case len(l.d.AuthSchemes) == 0:
+		l.problem("enforce.auth.enabled", "enforce.auth.schemes is not set: name the schemes of which a client must show one, as in enforce.auth.schemes=digest,x509")
+	}
 	l.d.Settings = l.settings()
 	return nil
 }
@@ -204,7 +210,7 @@ func (l *loader) identity() error {
 		bad(strconv.FormatInt(id, 10), fmt.Sprintf("no line server.%d is in the list (servers: %s): correct the file, or add the line on every server", id, ids(d.Servers)))
 	}
 	if d.ExtendedTypes && id > 254 {
-		bad(strconv.FormatInt(id, 10), "with extendedTypesEnabled=true it must be at most 254")
+		bad(strconv.FormatInt(id, 10), "it must be at most 254, since the owners of TTL nodes look like sessions of server 255: choose another id, or set extendedTypesEnabled=false to do without TTL nodes")
 	}
 	if self, ok := d.Self(); ok && d.observer != nil && *d.observer != self.Observer {
 		l.warn(l.places["peerType"].Place, "peerType", fmt.Sprintf("the line %s holds", self))

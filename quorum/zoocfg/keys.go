@@ -88,18 +88,21 @@ func clientKeys() []key {
 		{name: "clientPortAddress", parse: host(func(d *draft, v string) { d.clientHost = v })},
 		{name: "secureClientPort", parse: portNumber(func(d *draft, n int) { d.securePort = n })},
 		{name: "secureClientPortAddress", parse: host(func(d *draft, v string) { d.secureHost = v })},
-		{name: "clientPortListenBacklog", parse: count(-1, func(d *draft, n int) { d.ListenBacklog = n })},
 		{name: "maxClientCnxns", parse: count(0, func(d *draft, n int) { d.MaxClientCnxns = n })},
 		property("maxCnxns", count(0, func(d *draft, n int) { d.MaxCnxns = n })),
 		propertyAs("jute.maxbuffer", "jute.maxbuffer", count(1024, func(d *draft, n int) { d.JuteMaxBuffer = n })),
 		property("globalOutstandingLimit", count(1, func(d *draft, n int) { d.OutstandingLimit = n })),
-		property("largeRequestMaxBytes", count(1, func(d *draft, n int) { d.LargeRequestBytes = int64(n) })),
-		property("largeRequestThreshold", count(-1, func(d *draft, n int) { d.LargeRequestAbove = int64(n) })),
-		property("clientTcpKeepAlive", flag(func(d *draft, on bool) { d.ClientKeepAlive = on })),
+		property("largeRequestMaxBytes", count(1, func(d *draft, n int) { d.OutstandingBytes = int64(n) })),
+		property("enforce.auth.enabled", flag(func(d *draft, on bool) { d.enforceAuth = on })),
+		property("enforce.auth.schemes", authSchemes),
 		property("4lw.commands.whitelist", fourLetterWords),
 		property("enforceQuota", flag(func(d *draft, on bool) { d.EnforceQuota = on })),
 		property("skipACL", yesNo(func(d *draft, on bool) { d.SkipACL = on })),
-		property("DigestAuthenticationProvider.enabled", flag(func(d *draft, on bool) { d.DigestEnabled = on })),
+		property("DigestAuthenticationProvider.enabled", flag(func(d *draft, on bool) {
+			if !on {
+				d.note("it has no effect: the digest scheme is always there")
+			}
+		})),
 		property("DigestAuthenticationProvider.digestAlg", digestAlg),
 		secret(property("DigestAuthenticationProvider.superDigest", superDigest)),
 		property("X509AuthenticationProvider.superUser", text(func(d *draft, v string) { d.X509SuperUser = v })),
@@ -120,8 +123,7 @@ func dataKeys() []key {
 		property("forceSync", yesNo(func(d *draft, on bool) { d.ForceSync = on })),
 		property("fsync.warningthresholdms", millis(0, func(d *draft, t time.Duration) { d.SyncWarning = t })),
 		property("snapCount", count(2, func(d *draft, n int) { d.SnapCount = n })),
-		property("snapSizeLimitInKb", number(-1, 1<<40, "KiB", func(d *draft, n int64) { d.SnapLogBytes = max(n, 0) << 10 })),
-		property("preAllocSize", number(1, 1<<20, "KiB", func(d *draft, n int64) { d.PreAllocBytes = n << 10 })),
+		property("snapSizeLimitInKb", number(-1, 1<<40, "KiB", func(d *draft, n int64) { d.SnapLogBytes = snapLogBytes(n) })),
 		{name: "autopurge.snapRetainCount", parse: count(0, func(d *draft, n int) { d.SnapRetain = n })},
 		{name: "autopurge.purgeInterval", parse: count(0, func(d *draft, n int) { d.Purge = n > 0 })},
 	}
@@ -140,7 +142,6 @@ func ensembleKeys() []key {
 				d.ConnectTimeout = t
 			}
 		})),
-		property("tcpKeepAlive", flag(func(d *draft, on bool) { d.KeepAlive = on })),
 	}
 }
 
@@ -163,6 +164,15 @@ func adminKeys() []key {
 		{name: "metricsProvider.httpPort", parse: number(0, 65535, "", func(d *draft, n int64) { d.Metrics.Port = int(n) })},
 		{name: "metricsProvider.exportJvmInfo", parse: flag(func(d *draft, on bool) { d.Metrics.Runtime = on })},
 	}
+}
+
+// snapLogBytes: no limit is the log that a restart would have to read for an hour.
+func snapLogBytes(kib int64) int64 {
+	const most = 64 << 30
+	if kib <= 0 {
+		return most
+	}
+	return min(kib<<10, most)
 }
 
 func metricsProvider(d *draft, v string) error {
@@ -196,21 +206,27 @@ func fourLetterWords(d *draft, v string) error {
 	return nil
 }
 
-func digestAlg(d *draft, v string) error {
-	switch alg := strings.ToUpper(v); alg {
-	case "SHA1", "SHA-1":
-		d.DigestAlg = "SHA1"
-	case "SHA256", "SHA-256", "SHA512", "SHA-512", "SHA384", "SHA-384":
-		d.DigestAlg = "SHA-" + alg[len(alg)-3:]
-	default:
-		return allowed("SHA1, SHA-256, SHA-384, SHA-512")
+func digestAlg(_ *draft, v string) error {
+	if alg := strings.ToUpper(v); alg != "SHA1" && alg != "SHA-1" {
+		return refused("only SHA1, ZooKeeper's default, is there: with another one the digests in ACLs would be others")
+	}
+	return nil
+}
+
+func authSchemes(d *draft, v string) error {
+	known := []string{"digest", "ip", "x509"}
+	d.AuthSchemes = list(v)
+	for _, s := range d.AuthSchemes {
+		if !slices.Contains(known, s) {
+			return allowed("a list of %s", strings.Join(known, ", "))
+		}
 	}
 	return nil
 }
 
 func superDigest(d *draft, v string) error {
 	if user, hash, ok := strings.Cut(v, ":"); !ok || user == "" || hash == "" {
-		return refused("it must be super:HASH, where HASH is base64 of the hash of super:PASSWORD: " +
+		return refused("it must be super:HASH, where HASH is base64 of the SHA-1 hash of super:PASSWORD: " +
 			"printf %%s super:PASSWORD | openssl dgst -sha1 -binary | base64")
 	}
 	d.SuperDigest = v

@@ -11,7 +11,6 @@ func refusedKeys() []key {
 		{name: "quorum.auth.serverRequireSasl", parse: switchedOn(sasl)},
 		{name: "quorum.auth.learnerRequireSasl", parse: switchedOn(sasl)},
 		property("sessionRequireClientSASLAuth", switchedOn(clientSASL)),
-		property("enforce.auth.enabled", switchedOn("it is not supported: let clients in by secureClientPort with ssl.clientAuth=need, and protect nodes by their ACLs")),
 		property("admin.forceHttps", switchedOn("the admin server speaks plain HTTP: leave it on loopback (admin.serverAddress=127.0.0.1)")),
 		property("admin.needClientAuth", switchedOn("the admin server speaks plain HTTP: leave it on loopback (admin.serverAddress=127.0.0.1)")),
 	}
@@ -46,7 +45,7 @@ func idles() []idle {
 		{why: "observers keep the log like every other server", keys: "syncEnabled", props: "observer.syncEnabled"},
 		{why: noSASL, keys: "quorum.auth.learner.saslLoginContext quorum.auth.server.saslLoginContext quorum.auth.kerberos.servicePrincipal",
 			props: "superUser SASLAuthenticationProvider.superPassword allowSaslFailedClients letAnySaslUserDoX sasl.serverconfig requireKerberosConfig security.auth_to_local " +
-				"server.realm server.principal kinit kerberos.removeHostFromPrincipal kerberos.removeRealmFromPrincipal kerberos.canonicalizeHostNames kerberos.minReLoginTimeMs enforce.auth.schemes",
+				"server.realm server.principal kinit kerberos.removeHostFromPrincipal kerberos.removeRealmFromPrincipal kerberos.canonicalizeHostNames kerberos.minReLoginTimeMs",
 			plain: "java.security.auth.login.config"},
 		{why: noJVM, keys: "jvm.pause.monitor jvm.pause.warn-threshold.ms jvm.pause.info-threshold.ms jvm.pause.sleep.time.ms",
 			props: "jvm.pause.monitor jmx.log4j.disable jmx.log4j.mbean fips-mode nio.directBufferBytes intBufferStartingSizeBytes serverCnxnFactory"},
@@ -61,8 +60,8 @@ func idles() []idle {
 				"fastleader.minNotificationInterval fastleader.maxNotificationInterval electionPortBindRetry leaderConnectDelayDuringRetryMs observer.reconnectDelayMs observer.election.DelayMs " +
 				"observerMaster.sizeLimit connectToLearnerMasterLimit request.timeout quorum.cnxn.threads.size testingonly.initialZxid controllerPort closeSessionTxn.enabled",
 			plain: "learner.closeSocketAsync learner.asyncSending leader.closeSocketAsync follower.nodelay leader.nodelay"},
-		{why: snapshots, props: "txnLogSizeLimitInKb snapshot.compression.method snapshot.trust.empty emulate353TTLNodes digest.enabled"},
-		{why: throttle, props: "connection_throttle_tokens connection_throttle_fill_time connection_throttle_fill_count connection_throttle_freeze_time connection_throttle_drop_increase " +
+		{why: snapshots, props: "preAllocSize txnLogSizeLimitInKb snapshot.compression.method snapshot.trust.empty emulate353TTLNodes digest.enabled"},
+		{why: throttle, props: "largeRequestThreshold connection_throttle_tokens connection_throttle_fill_time connection_throttle_fill_count connection_throttle_freeze_time connection_throttle_drop_increase " +
 			"connection_throttle_drop_decrease connection_throttle_decrease_ratio connection_throttle_weight_enabled connection_throttle_global_session_weight " +
 			"connection_throttle_local_session_weight connection_throttle_renew_session_weight request_throttle_max_requests request_throttle_stall_time request_throttle_drop_stale " +
 			"request_stale_latency_check request_stale_connection_check request_throttler.shutdownTimeout throttled_op_wait_time throttledOpWaitTime jute.maxbuffer.extrasize " +
@@ -72,6 +71,8 @@ func idles() []idle {
 		{why: watches, props: "watchManagerName watcherCleanThreadsNum watcherCleanThreshold watcherCleanIntervalInSeconds maxInProcessingDeadWatchers bitHashCacheSize"},
 		{why: "answers are made from memory at once and are not cached", props: "maxResponseCacheSize maxGetChildrenResponseCacheSize"},
 		{why: "a server without a quorum serves nobody", props: "readonlymode.enabled", plain: "readonlymode.enabled"},
+		{why: "keep-alives are always sent", props: "tcpKeepAlive clientTcpKeepAlive"},
+		{why: "the system's own backlog is used (net.core.somaxconn)", keys: "clientPortListenBacklog"},
 		{why: "there is no audit log", props: "audit.enable audit.impl.class"},
 		{why: "clients of every chroot and name of an ensemble are let in", props: "ensembleAuthName"},
 		{why: "metrics take its place", props: "messageTracker.BufferSize messageTracker.Enabled pathStats.enabled pathStats.delay pathStats.initialDelay pathStats.maxDepth pathStats.sampleRate " +

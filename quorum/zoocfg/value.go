@@ -19,6 +19,7 @@ type draft struct {
 	servers                []rawServer
 	observer               *bool   // peerType
 	enabledProtocols       [2]bool // for clients, between servers
+	enforceAuth            bool
 	notes                  []string
 }
 

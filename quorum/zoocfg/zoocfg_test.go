@@ -89,7 +89,6 @@ func TestEffects(t *testing.T) {
 		{"dataLogDir=/log", func(c *Config) bool { return c.DataLogDir == "/log" && c.DataDir == "/data" }},
 		{"clientPortAddress=10.0.0.1", func(c *Config) bool { return c.ClientAddress == "10.0.0.1:2181" }},
 		{"clientPortAddress=[::1]", func(c *Config) bool { return c.ClientAddress == "[::1]:2181" }},
-		{"clientPortListenBacklog=7", func(c *Config) bool { return c.ListenBacklog == 7 }},
 		{"maxClientCnxns=0", func(c *Config) bool { return c.MaxClientCnxns == 0 }},
 		{"maxCnxns=9", func(c *Config) bool { return c.MaxCnxns == 9 }},
 		{"minSessionTimeout=100\nmaxSessionTimeout=200", func(c *Config) bool {
@@ -99,23 +98,25 @@ func TestEffects(t *testing.T) {
 		{"zookeeper.jute.maxbuffer=0x400000", func(c *Config) bool { return c.JuteMaxBuffer == 4<<20 }},
 		{"snapCount=500", func(c *Config) bool { return c.SnapCount == 500 }},
 		{"zookeeper.snapCount = 501 ", func(c *Config) bool { return c.SnapCount == 501 }},
-		{"snapSizeLimitInKb=-1", func(c *Config) bool { return c.SnapLogBytes == 0 }},
-		{"preAllocSize=1024", func(c *Config) bool { return c.PreAllocBytes == 1<<20 }},
+		{"snapSizeLimitInKb=-1", func(c *Config) bool { return c.SnapLogBytes == 64<<30 }},
+		{"snapSizeLimitInKb=1024", func(c *Config) bool { return c.SnapLogBytes == 1<<20 }},
 		{"fsync.warningthresholdms=50", func(c *Config) bool { return c.SyncWarning == 50*time.Millisecond }},
 		{"autopurge.purgeInterval=0\nautopurge.snapRetainCount=5", func(c *Config) bool { return !c.Purge && c.SnapRetain == 5 }},
 		{"autopurge.purgeInterval=24", func(c *Config) bool { return c.Purge }},
 		{"4lw.commands.whitelist=*", func(c *Config) bool { return slices.Equal(c.FourLetterWords, []string{"*"}) }},
 		{"4lw.commands.whitelist=ruok, dirs", func(c *Config) bool { return slices.Equal(c.FourLetterWords, []string{"ruok", "dirs"}) }},
 		{"4lw.commands.whitelist=", func(c *Config) bool { return len(c.FourLetterWords) == 0 }},
-		{"extendedTypesEnabled=true", func(c *Config) bool { return c.ExtendedTypes }},
+		{"extendedTypesEnabled=false", func(c *Config) bool { return !c.ExtendedTypes }},
 		{"znode.container.checkIntervalMs=10", func(c *Config) bool { return c.ContainerCheckInterval == 10*time.Millisecond }},
 		{"skipACL=yes", func(c *Config) bool { return c.SkipACL }},
 		{"enforceQuota=true", func(c *Config) bool { return c.EnforceQuota }},
 		{"DigestAuthenticationProvider.superDigest=super:xyz", func(c *Config) bool { return c.SuperDigest == "super:xyz" }},
-		{"DigestAuthenticationProvider.digestAlg=sha256", func(c *Config) bool { return c.DigestAlg == "SHA-256" }},
+		{"DigestAuthenticationProvider.digestAlg=SHA1", func(c *Config) bool { return true }},
+		{"enforce.auth.enabled=true\nenforce.auth.schemes=x509,digest", func(c *Config) bool { return slices.Equal(c.AuthSchemes, []string{"x509", "digest"}) }},
+		{"enforce.auth.schemes=digest", func(c *Config) bool { return c.AuthSchemes == nil }},
+		{"largeRequestMaxBytes=1000", func(c *Config) bool { return c.OutstandingBytes == 1000 }},
 		{"X509AuthenticationProvider.superUser=CN=root", func(c *Config) bool { return c.X509SuperUser == "CN=root" }},
 		{"cnxTimeout=250", func(c *Config) bool { return c.ConnectTimeout == 250*time.Millisecond }},
-		{"tcpKeepAlive=true\nclientTcpKeepAlive=true", func(c *Config) bool { return c.KeepAlive && c.ClientKeepAlive }},
 		{"quorumListenOnAllIPs=true", func(c *Config) bool { return c.ListenOnAllIPs }},
 		{"reconfigEnabled=true", func(c *Config) bool { return c.ReconfigEnabled }},
 		{"electionAlg=3", func(c *Config) bool { return true }},
@@ -174,6 +175,9 @@ func TestProblems(t *testing.T) {
 		{"sslQuorum=true", "sslQuorum=true: ssl.quorum.keyStore.location is not set"},
 		{"ssl.enabledProtocols=TLSv1", "allowed: TLSv1.2, TLSv1.3"},
 		{"secureClientPortAddress=::1", "secureClientPort is not set"},
+		{"DigestAuthenticationProvider.digestAlg=SHA-256", "only SHA1"},
+		{"enforce.auth.enabled=true", "enforce.auth.schemes is not set"},
+		{"enforce.auth.schemes=sasl", "allowed: a list of digest, ip, x509"},
 		{"quorum.auth.enableSasl=true", "guard the servers' ports with sslQuorum=true"},
 		{"4lw.commands.whitelist=roku", "allowed: * or a list of conf, cons"},
 		{"metricsProvider.className=org.example.Mine", "classes of Java cannot be loaded here"},
@@ -224,7 +228,7 @@ func TestMyID(t *testing.T) {
 	if _, _, err := load(t, lone+"server.4=a:1:2\nstandaloneEnabled=false\ninitLimit=1\nsyncLimit=1", ""); err == nil || !strings.Contains(err.Error(), "the file is missing") {
 		t.Errorf("an ensemble of one: %v", err)
 	}
-	if _, _, err := load(t, tutorial+"server.255=a:1:2\nextendedTypesEnabled=true", "255"); err == nil || !strings.Contains(err.Error(), "at most 254") {
+	if _, _, err := load(t, tutorial+"server.255=a:1:2", "255"); err == nil || !strings.Contains(err.Error(), "at most 254") {
 		t.Errorf("255 with TTL nodes: %v", err)
 	}
 }

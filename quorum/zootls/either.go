@@ -1,24 +1,26 @@
 package zootls
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
 )
 
-// Listener returns a listener of encrypted connections over l. The handshake happens with the
-// first read or write of each, so that accepting waits for nobody. With either, a plain
-// connection is taken as well (port unification): the first byte tells them apart.
+// Listener returns a listener of encrypted connections over l: *tls.Conn. With either, it takes
+// plain connections as well (port unification), and gives *Conn, which waits for the first byte
+// to tell them apart. Accepting waits for nobody: a handshake comes with the first read.
 func (s *Source) Listener(l net.Listener, either bool) net.Listener {
-	return &listener{Listener: l, source: s, config: s.Server(), either: either}
+	if !either {
+		return tls.NewListener(l, s.Server())
+	}
+	return &listener{Listener: l, config: s.Server()}
 }
 
 type listener struct {
 	net.Listener
-	source *Source
 	config *tls.Config
-	either bool
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -26,24 +28,19 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{Conn: raw, l: l, in: unread{Conn: raw}}
-	if !l.either {
-		c.tls, c.known = tls.Server(raw, l.config), true
-	}
-	return c, nil
+	return &Conn{Conn: raw, in: unread{Conn: raw}, config: l.config}, nil
 }
 
 // Conn is a connection that was taken by Listener.
 type Conn struct {
 	net.Conn // the socket
-	l        *listener
+	config   *tls.Config
 
 	ready atomic.Bool // settled and, if encrypted, shaken hands; tls does not change any more
 	mu    sync.Mutex  // held over the first read and the handshake
 	in    unread      // the socket with the byte that was looked at
 	known bool        // whether the peer is known to speak TLS or not
 	tls   *tls.Conn   // nil: plain
-	bad   error       // the peer comes from the wrong host
 }
 
 // recordHandshake is the first byte of every TLS connection. Plain connections begin with
@@ -52,14 +49,14 @@ type Conn struct {
 const recordHandshake = 22
 
 // settle finds out what the peer speaks, and shakes hands.
-func (c *Conn) settle() error {
+func (c *Conn) settle(ctx context.Context) error {
 	if c.ready.Load() {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.bad != nil || c.ready.Load() {
-		return c.bad
+	if c.ready.Load() {
+		return nil
 	}
 	if !c.known {
 		if err := c.in.look(); err != nil {
@@ -67,24 +64,24 @@ func (c *Conn) settle() error {
 		}
 		c.known = true
 		if c.in.first[0] == recordHandshake {
-			c.tls = tls.Server(&c.in, c.l.config)
+			c.tls = tls.Server(&c.in, c.config)
 		}
 	}
 	if c.tls != nil {
-		if err := c.tls.Handshake(); err != nil {
+		if err := c.tls.HandshakeContext(ctx); err != nil {
 			return err
-		}
-		if c.bad = c.l.source.VerifyPeer(c.tls.ConnectionState(), c.RemoteAddr()); c.bad != nil {
-			return c.bad
 		}
 	}
 	c.ready.Store(true)
 	return nil
 }
 
+// HandshakeContext waits for the first byte and shakes hands, if the peer wants that.
+func (c *Conn) HandshakeContext(ctx context.Context) error { return c.settle(ctx) }
+
 // Read implements net.Conn.
 func (c *Conn) Read(b []byte) (int, error) {
-	if err := c.settle(); err != nil {
+	if err := c.settle(context.Background()); err != nil {
 		return 0, err
 	}
 	if c.tls != nil {
@@ -95,7 +92,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 
 // Write implements net.Conn. Before the peer has said anything it waits for that.
 func (c *Conn) Write(b []byte) (int, error) {
-	if err := c.settle(); err != nil {
+	if err := c.settle(context.Background()); err != nil {
 		return 0, err
 	}
 	if c.tls != nil {

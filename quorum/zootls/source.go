@@ -179,8 +179,20 @@ func readFile(fsys vfs.FS, name string) ([]byte, error) {
 // Server is the configuration for connections that are taken.
 func (s *Source) Server() *tls.Config {
 	return &tls.Config{
-		MinVersion:         s.t.MinVersion,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.current().server, nil },
+		MinVersion: s.t.MinVersion,
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			c := s.current().server
+			if !s.t.VerifyClientHostname {
+				return c, nil
+			}
+			from := hello.Conn.RemoteAddr()
+			c = c.Clone()
+			judge := c.VerifyConnection
+			c.VerifyConnection = func(state tls.ConnectionState) error {
+				return errors.Join(judge(state), verifyPeer(state, from))
+			}
+			return c, nil
+		},
 	}
 }
 
@@ -244,10 +256,9 @@ func verify(state tls.ConnectionState, roots *x509.CertPool, name string) error 
 	return err
 }
 
-// VerifyPeer asks, where clientHostnameVerification is on, whether a peer that connected comes
-// from a host that its certificate names.
-func (s *Source) VerifyPeer(state tls.ConnectionState, from net.Addr) error {
-	if !s.t.VerifyClientHostname || len(state.PeerCertificates) == 0 {
+// verifyPeer asks whether a peer comes from a host that its certificate names.
+func verifyPeer(state tls.ConnectionState, from net.Addr) error {
+	if len(state.PeerCertificates) == 0 {
 		return nil
 	}
 	host, _, err := net.SplitHostPort(from.String())

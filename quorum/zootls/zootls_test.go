@@ -112,7 +112,7 @@ func echo(l net.Listener) chan string {
 			said <- "write: " + err.Error()
 			return
 		}
-		state := c.(*Conn).ConnectionState()
+		state := c.(interface{ ConnectionState() tls.ConnectionState }).ConnectionState()
 		if !state.HandshakeComplete {
 			said <- "plain " + string(buf)
 			return
