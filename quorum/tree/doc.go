@@ -1,6 +1,34 @@
 // Package tree is ZooKeeper's data: znodes, sessions and the rules by which transactions
-// change them. It is pure: no clock, no goroutine, no randomness, no lock, and no result
-// that depends on the order of a map. Equal entries in equal order make equal states on
+// change them. It is pure: no clock, no goroutine, no randomness that shows, no lock, and no
+// result that depends on the order of a map. Equal entries in equal order make equal states on
 // every server; what an entry depends on (time, identities, the cluster's secret) stands in
 // it.
+//
+// The rules are those of ZooKeeper 3.8 (PrepRequestProcessor judges, DataTree changes), down
+// to the order of the checks, which decides the code that one gets who makes two mistakes.
+// Where they differ:
+//
+//   - Requests are in the log, not outcomes, so there is no shadow of changes that are under
+//     way: a request is judged when it is applied. So the operations of a multi see each
+//     other in quotas too.
+//   - The counter behind sequential names and cversion wraps at 2^31; ZooKeeper's stops there.
+//   - TTL nodes are on unless SetFlags turns them off (ZooKeeper: extendedTypesEnabled).
+//   - A version skips -1 when it wraps, as from ZooKeeper 3.9 on. Addresses of IPv6 work in
+//     ACLs, also from there. The scheme x509 is always known, sasl never.
+//   - A limit or stats node of a quota that is no list of numbers counts as having none;
+//     ZooKeeper stops at it.
+//   - Which transactions take a zxid: see Apply.
+//
+// Invariants, all of which the tests work out anew from the nodes:
+//
+//   - zxid never goes back, and no two transactions that changed something share one.
+//   - Digest is a function of all that Encode writes but the time.
+//   - A node that a session owns is in that session's list, and the session is alive; a
+//     container or TTL node is in the list that Reapable goes through.
+//   - quotas has exactly the paths with a zookeeper_limits node.
+//   - An ACL list is there once, and counts its nodes.
+//
+// One goroutine at a time may call Apply, and nobody may read meanwhile: package node holds a
+// read-write lock around both. Data and ACLs that reads return belong to the state for ever
+// (they are replaced, never written to), so they may be used after the lock is gone.
 package tree

@@ -243,7 +243,7 @@ func (d *decoder) op(op *Op, nested bool) {
 	case SetACL:
 		op.Path, op.ACL, op.Version = d.string(), d.sharedACLs(), d.int32()
 	case Multi:
-		n := d.count(3)
+		n := d.count(1)
 		op.Ops = make([]Op, 0, min(n, maxScratch)) // an Op is many times its smallest form
 		for i := 0; i < n && d.err == nil; i++ {
 			op.Ops = append(op.Ops, Op{})
