@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/bench/e2e"
 	"github.com/millrace/millrace/bench/limits"
 	"github.com/millrace/millrace/bench/perf"
+	"github.com/millrace/millrace/bench/quorum"
 	"github.com/millrace/millrace/bench/report"
 	"github.com/millrace/millrace/bench/suite"
 	"github.com/millrace/millrace/tools/cli"
@@ -52,7 +53,7 @@ func Command(name string) *cobra.Command {
 	}
 	for _, c := range []*cobra.Command{
 		perf.Producer("producer"), perf.Consumer("consumer"), e2e.Command("e2e"),
-		limits.Command("limits"), suite.Command("suite"), compare.Command("compare"), report.Command("report"),
+		limits.Command("limits"), suite.Command("suite"), compare.Command("compare"), quorum.Command("quorum"), report.Command("report"),
 	} {
 		// A tool's examples call it "millrace NAME": here it is one floor further down.
 		c.Example = strings.ReplaceAll(c.Example, "millrace "+c.Name()+" ", "millrace bench "+c.Name()+" ")

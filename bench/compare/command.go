@@ -181,7 +181,7 @@ func (o *options) measure(cmd *cobra.Command, names []string) (err error) {
 	}
 	ended := c.run(cmd.Context(), scenarios)
 	tell.Close()
-	return errors.Join(ended, o.outputs.Save(c.file), printPairs(cmd.OutOrStdout(), c.file))
+	return errors.Join(ended, o.outputs.Save(c.file), PrintPairs(cmd.OutOrStdout(), c.file))
 }
 
 // side makes a side of its flags.
@@ -204,7 +204,8 @@ func (o *options) side(s sideOptions, props cli.Props) side {
 }
 
 // printPairs writes one table for each scenario.
-func printPairs(w io.Writer, f *result.File) error {
+// PrintPairs prints the comparisons of a file as a table.
+func PrintPairs(w io.Writer, f *result.File) error {
 	if f.Interrupted {
 		fmt.Fprintln(w, "Interrupted: this is what was measured until then.")
 	}

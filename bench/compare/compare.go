@@ -72,13 +72,13 @@ func (c *comparison) scenario(ctx context.Context, sc suite.Scenario) (err error
 		}
 		defer func(t *suite.Target) { err = errors.Join(err, t.End(ctx)) }(targets[i])
 	}
-	var pairs []pair
+	var pairs []Pair
 	defer func() {
-		c.file.Pairs = append(c.file.Pairs, pairings(sc.Name, c.a.name, c.b.name, pairs)...)
+		c.file.Pairs = append(c.file.Pairs, Pairings(sc.Name, c.a.name, c.b.name, pairs)...)
 	}()
 	for n := range c.pairs {
-		var p pair
-		for i, run := range []*result.Run{&p.a, &p.b} {
+		var p Pair
+		for i, run := range []*result.Run{&p.A, &p.B} {
 			*run, err = c.measure(ctx, sc, targets[i], n, i)
 			if err != nil {
 				return err

@@ -7,19 +7,19 @@ import (
 	"github.com/millrace/millrace/bench/suite"
 )
 
-// pair is one run of each side, one right after the other.
-type pair struct{ a, b result.Run }
+// Pair is one run of each side, one right after the other.
+type Pair struct{ A, B result.Run }
 
-// pairings compares what the pairs of one scenario gave: medians of both sides, and the
+// Pairings compares what the pairs of one scenario gave: medians of both sides, and the
 // ratio B/A pair by pair, so that what drifts on the machine from one pair to the next
 // cancels out. Only whole pairs count.
-func pairings(scenario, aName, bName string, pairs []pair) []result.Pairing {
+func Pairings(scenario, aName, bName string, pairs []Pair) []result.Pairing {
 	var out []result.Pairing
 	for _, m := range suite.Metrics() {
 		p := result.Pairing{Scenario: scenario, Metric: m.Name, HigherIsBetter: m.Higher, AName: aName, BName: bName}
 		for i := range pairs {
-			a, okA := m.Of(&pairs[i].a)
-			b, okB := m.Of(&pairs[i].b)
+			a, okA := m.Of(&pairs[i].A)
+			b, okB := m.Of(&pairs[i].B)
 			if !okA || !okB {
 				continue
 			}
