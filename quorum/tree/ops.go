@@ -41,7 +41,7 @@ func (s *State) create(t *Txn, op *Op, r *OpResult) jute.Code {
 	}
 	name := path[len(parentPath)+1:]
 	switch {
-	case !validPath(path):
+	case jute.CheckPath(path, false) != nil:
 		return jute.BadArguments
 	case path == "/" || s.child(parent, name) != nil:
 		return jute.NodeExists
@@ -222,7 +222,7 @@ func (s *State) remove(path string, n *node) {
 }
 
 func (s *State) setData(t *Txn, op *Op, r *OpResult) jute.Code {
-	if !validPath(op.Path) {
+	if jute.CheckPath(op.Path, false) != nil {
 		return jute.BadArguments
 	}
 	n := s.find(op.Path)
@@ -281,7 +281,7 @@ func (s *State) setConfig(text []byte) {
 }
 
 func (s *State) setACL(t *Txn, op *Op, r *OpResult) jute.Code {
-	if !validPath(op.Path) {
+	if jute.CheckPath(op.Path, false) != nil {
 		return jute.BadArguments
 	}
 	acl, ok := s.fixACL(t, op.ACL)
@@ -311,7 +311,7 @@ func (s *State) setACL(t *Txn, op *Op, r *OpResult) jute.Code {
 }
 
 func (s *State) check(t *Txn, op *Op, r *OpResult) jute.Code {
-	if !validPath(op.Path) {
+	if jute.CheckPath(op.Path, false) != nil {
 		return jute.BadArguments
 	}
 	n := s.find(op.Path)
