@@ -1,0 +1,148 @@
+package server
+
+import (
+	"encoding/binary"
+
+	"github.com/millrace/millrace/quorum/jute"
+	"github.com/millrace/millrace/quorum/server/watch"
+)
+
+// holdBytes is how much may be queued before the reader sends it, and waits until it is
+// taken, though it has further requests.
+const holdBytes = 64 << 10
+
+// roomLocked returns the queue to append a packet to, nil when there is nobody to send to.
+func (c *conn) roomLocked() []byte {
+	if c.closed {
+		return nil
+	}
+	if c.out == nil {
+		c.out = c.srv.chunks.get()
+		c.out.b = c.out.b[:0]
+	}
+	return c.out.b
+}
+
+// queuedLocked notes that the queue is now b. A queue that is too long means that the client
+// does not read: nothing may be left out, so the connection ends.
+func (c *conn) queuedLocked(b []byte) {
+	c.out.b = b
+	if len(b)+c.inflight > c.srv.cfg.OutputBytes {
+		c.srv.stats.overflows.Add(1)
+		c.killLocked("it does not read its replies")
+	}
+}
+
+// Notify implements watch.Receiver: it is called under the state's write lock and the watch
+// table's.
+func (c *conn) Notify(e *watch.Event) {
+	if e.Frame == nil {
+		e.Frame = appendEvent(nil, e.Type, e.Path)
+	}
+	c.mu.Lock()
+	if b := c.roomLocked(); b != nil {
+		c.sent++
+		c.queuedLocked(append(b, e.Frame...))
+		c.dirtyLocked()
+	}
+	c.mu.Unlock()
+	c.srv.stats.watchBytes.Add(int64(len(e.Frame)))
+	c.srv.stats.packetsSent.Add(1)
+}
+
+// appendEvent appends the packet of an event.
+func appendEvent(b []byte, typ jute.EventType, path string) []byte {
+	start := len(b)
+	b = jute.BeginFrame(b)
+	b = appendReplyHeader(b, jute.XidNotification, -1, jute.OK)
+	e := jute.WatcherEvent{Type: typ, State: jute.StateSyncConnected, Path: path}
+	b = e.AppendTo(b)
+	jute.EndFrame(b, start)
+	return b
+}
+
+func appendReplyHeader(b []byte, xid int32, zxid int64, code jute.Code) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(xid))
+	b = binary.BigEndian.AppendUint64(b, uint64(zxid))
+	return binary.BigEndian.AppendUint32(b, uint32(code))
+}
+
+// dirtyLocked makes sure that Published looks at the connection. It is called by the goroutine
+// that applies only, which alone touches the list.
+func (c *conn) dirtyLocked() {
+	if !c.dirty {
+		c.dirty = true
+		c.srv.sink.dirty = append(c.srv.sink.dirty, c)
+	}
+}
+
+// wake sends what is queued, in a goroutine that ends when all is sent.
+func (c *conn) wake() {
+	c.mu.Lock()
+	c.dirty = false
+	start := !c.writing && !c.closed && (c.queueBytesLocked() > 0 || c.closing)
+	if start {
+		c.writing = true
+		c.srv.running.Add(1)
+	}
+	c.mu.Unlock()
+	if start {
+		go func() {
+			defer c.srv.running.Done()
+			c.mu.Lock()
+			c.drainLocked()
+			c.mu.Unlock()
+		}()
+	}
+}
+
+// flush sends what is queued in the calling goroutine, which is the reader. Is another one at
+// it, only a queue that is long makes the reader wait.
+func (c *conn) flush() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.writing && !c.closed && c.queueBytesLocked() > holdBytes {
+		c.changed.Wait()
+	}
+	if c.writing || c.closed || c.queueBytesLocked() == 0 && !c.closing {
+		return
+	}
+	c.writing = true
+	c.drainLocked()
+}
+
+func (c *conn) queueBytesLocked() int {
+	n := c.inflight
+	if c.out != nil {
+		n += len(c.out.b)
+	}
+	return n
+}
+
+// drainLocked sends until nothing is queued; the caller has set writing. The lock is given up
+// while it sends.
+func (c *conn) drainLocked() {
+	for !c.closed && c.out != nil && len(c.out.b) > 0 {
+		out := c.out
+		c.out = nil
+		c.inflight = len(out.b)
+		c.mu.Unlock()
+		_, err := c.nc.Write(out.b)
+		c.srv.chunks.put(out)
+		c.mu.Lock()
+		c.inflight = 0
+		if err != nil {
+			c.killLocked("write: " + err.Error())
+		}
+		c.changed.Broadcast()
+	}
+	if c.out != nil && len(c.out.b) == 0 {
+		c.srv.chunks.put(c.out)
+		c.out = nil
+	}
+	c.writing = false
+	if c.closing {
+		c.killLocked("")
+	}
+	c.changed.Broadcast()
+}

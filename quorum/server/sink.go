@@ -1,0 +1,147 @@
+package server
+
+import (
+	"github.com/millrace/millrace/quorum/jute"
+	"github.com/millrace/millrace/quorum/tree"
+)
+
+// sink is told of what is applied. Its methods run in one goroutine at a time.
+type sink struct {
+	srv   *Server
+	dirty []*conn // have something to send since the last Published
+}
+
+// Applied implements node.Sink: events first, then the reply of the write that caused them,
+// then the reads that waited behind it.
+func (k *sink) Applied(s *tree.State, o *tree.Outcome) {
+	k.fire(o)
+	if o.Txn.Origin == k.srv.origin {
+		if c := k.srv.find(o.Txn.Session); c != nil {
+			k.answer(c, s, o)
+		}
+	}
+	if o.Closed != 0 {
+		k.srv.expired(o.Closed)
+	}
+}
+
+func (k *sink) fire(o *tree.Outcome) {
+	st := &k.srv.stats
+	for i := range o.Changes {
+		ch := &o.Changes[i]
+		switch ch.Kind {
+		case tree.NodeCreated:
+			node, children := k.srv.watches.Created(ch.Path)
+			st.createdWatches.Add(int64(node))
+			st.childrenWatches.Add(int64(children))
+		case tree.NodeDataChanged:
+			st.changedWatches.Add(int64(k.srv.watches.Changed(ch.Path)))
+		case tree.NodeDeleted:
+			node, children := k.srv.watches.Deleted(ch.Path)
+			st.deletedWatches.Add(int64(node))
+			st.childrenWatches.Add(int64(children))
+		}
+	}
+}
+
+// answer replies to the connection's oldest write, which this is the outcome of, and executes
+// the reads behind it. An outcome of an older connection of the session is nobody's.
+func (k *sink) answer(c *conn, s *tree.State, o *tree.Outcome) {
+	c.mu.Lock()
+	head := c.pending.front()
+	if c.closed || head == nil || head.number != o.Txn.Req {
+		c.mu.Unlock()
+		return
+	}
+	w := *head
+	switch {
+	case moved(&o.Result):
+		// The session is another connection's now. As in ZooKeeper there is no reply.
+		c.killLocked("the session has moved to another server")
+		c.mu.Unlock()
+		return
+	case w.op == jute.OpCreateSession && o.Result.Code != jute.OK:
+		c.killLocked("the session was refused: " + o.Result.Code.Error())
+		c.mu.Unlock()
+		return
+	case w.op == jute.OpCreateSession:
+		c.welcomeLocked(&w.request, s.Zxid())
+	default:
+		c.outcomeLocked(&w, &o.Result, s.Zxid())
+	}
+	if w.op == jute.OpCloseSession {
+		c.closeLocked()
+	}
+	k.popLocked(c)
+	for !c.closed {
+		head := c.pending.front()
+		if head == nil || head.number != 0 {
+			break
+		}
+		q := head.request
+		c.mu.Unlock()
+		c.execute(s, &q)
+		c.mu.Lock()
+		if c.pending.len() > 0 {
+			k.popLocked(c)
+		}
+	}
+	c.changed.Broadcast()
+	c.dirtyLocked()
+	c.mu.Unlock()
+}
+
+func moved(r *tree.Result) bool {
+	if r.Code == jute.SessionMoved {
+		return true
+	}
+	for i := range r.Ops {
+		if r.Ops[i].Code == jute.SessionMoved {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *sink) popLocked(c *conn) {
+	k.srv.outstandingBytes.Add(-int64(c.pending.front().bytes))
+	c.pending.pop()
+	k.srv.outstanding.Add(-1)
+}
+
+// Published implements node.Sink.
+func (k *sink) Published() {
+	for i, c := range k.dirty {
+		c.wake()
+		k.dirty[i] = nil
+	}
+	k.dirty = k.dirty[:0]
+}
+
+// Reset implements node.Sink. The state is another one, and what the watches wait for may have
+// happened on the way to it: the clients come again and arm them anew.
+func (k *sink) Reset(*tree.State) { k.srv.partWithAll("the state was replaced by a snapshot") }
+
+// Serving implements node.Sink.
+func (k *sink) Serving(on bool) {
+	k.srv.serving.Store(on)
+	if !on {
+		k.srv.partWithAll("this server has no quorum and serves nobody")
+	}
+}
+
+// WritesLost implements node.Sink: nobody may wait for what may never come, nor write on as
+// if it had.
+func (k *sink) WritesLost() {
+	for _, c := range k.srv.all() {
+		c.mu.Lock()
+		waits := false
+		for i := c.pending.first; i < len(c.pending.list); i++ {
+			waits = waits || c.pending.list[i].number != 0
+		}
+		if waits {
+			c.killLocked("the way to the leader broke while a write was on it")
+		}
+		c.mu.Unlock()
+	}
+}
