@@ -55,8 +55,22 @@ type Recovery struct {
 	// Visit gets every valid batch of the scanned segments, in order. The batch is valid
 	// for the call only. nil: not called.
 	Visit func(b record.Batch) error
+	// VisitAt is Visit for who wants to know where the batch lies, too.
+	VisitAt func(b record.Batch, name string, position int64) error
+	// Behind gets every batch, whole by its CRC, that is still found behind the point where
+	// the log is to be cut, before anything is cut there; for logs in which what follows
+	// tells whether that is a torn tail or damage. Its error ends Open and leaves the files.
+	// nil: what follows is cut unseen, as Kafka does.
+	Behind func(d Damage, b record.Batch) error
 	// Progress gets the scanned bytes and their total now and then. nil: not called.
 	Progress func(doneBytes, totalBytes int64)
+}
+
+// Damage is where a recovery is about to cut the log.
+type Damage struct {
+	Name     string // of the file in which the good batches end
+	Position int64
+	Next     int64 // the offset that the log will end at
 }
 
 // RecoveryResult tells what opening a Chain took.

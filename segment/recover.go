@@ -127,6 +127,10 @@ func (c *Chain) scanFrom(first int, r Recovery, res *RecoveryResult) error {
 		s := list[i]
 		lost := r.Contiguous && s.base > next && s.base > r.Point
 		if s.base < next || lost {
+			_, end := list[i-1].end()
+			if err := c.lookBehind(i-1, end, next, r.Behind); err != nil {
+				return err
+			}
 			return c.dropFrom(i, res)
 		}
 		progress := func(n int64) {
@@ -135,7 +139,7 @@ func (c *Chain) scanFrom(first int, r Recovery, res *RecoveryResult) error {
 			}
 		}
 		_, size := s.end()
-		cut, err := c.scanSegment(i, r.Visit, progress, res)
+		cut, err := c.scanSegment(i, r, progress, res)
 		if err != nil {
 			return err
 		}
@@ -173,7 +177,7 @@ func (c *Chain) dropFrom(i int, res *RecoveryResult) error {
 
 // scanSegment scans segment number i by CRC, writes its indexes anew and, if it ends
 // before its file does, cuts the file there and removes the segments behind.
-func (c *Chain) scanSegment(i int, visit func(record.Batch) error, progress func(int64), res *RecoveryResult) (cut bool, err error) {
+func (c *Chain) scanSegment(i int, r Recovery, progress func(int64), res *RecoveryResult) (cut bool, err error) {
 	s := c.segments()[i]
 	s.maxTimestamp, s.maxTimestampAt, s.firstTimestamp = -1, s.base, -1
 	_, size := s.end()
@@ -189,7 +193,7 @@ func (c *Chain) scanSegment(i int, visit func(record.Batch) error, progress func
 		return false, err
 	}
 	build := indexBuilder{base: s.base, interval: int64(c.cfg.IndexIntervalBytes), maxBytes: c.cfg.IndexMaxBytes}
-	sc := scanner{s: s, r: reader{f: f, limit: size}, next: s.base, crc: true, build: &build, visit: visit}
+	sc := scanner{s: s, r: reader{f: f, limit: size}, next: s.base, crc: true, build: &build, visit: r.Visit, visitAt: r.VisitAt}
 	for shown := int64(0); sc.step(); {
 		if sc.r.pos-shown >= progressBytes {
 			shown = sc.r.pos
@@ -212,6 +216,9 @@ func (c *Chain) scanSegment(i int, visit func(record.Batch) error, progress func
 		res.TruncatedBytes += torn
 		res.SpareBytes += size - end - torn
 		if cut = c.cutsHere(i, next, torn); cut {
+			if err := c.lookBehind(i, end, next, r.Behind); err != nil {
+				return false, err
+			}
 			if err := c.dropFrom(i+1, res); err != nil {
 				return false, err
 			}
@@ -269,7 +276,9 @@ type scanner struct {
 	crc   bool  // check it
 	build *indexBuilder
 	visit func(record.Batch) error
-	err   error // not about the bytes: reading or visiting failed
+	// visitAt, as visit, may be nil.
+	visitAt func(b record.Batch, name string, position int64) error
+	err     error // not about the bytes: reading or visiting failed
 }
 
 // step takes one batch and reports whether it was good.
@@ -296,6 +305,12 @@ func (sc *scanner) step() bool {
 	sc.next = b.NextOffset()
 	if sc.visit != nil {
 		if err := sc.visit(b); err != nil {
+			sc.err = err
+			return false
+		}
+	}
+	if sc.visitAt != nil {
+		if err := sc.visitAt(b, s.name(logSuffix), pos); err != nil {
 			sc.err = err
 			return false
 		}

@@ -191,8 +191,16 @@ func (c *Chain) restartAt(offset int64) error {
 }
 
 // removeAll removes segments from the end of the log, the last first and each durably: a
-// crash in between leaves no hole.
-func (c *Chain) removeAll(list []*segment) error {
+// crash in between leaves no hole. After a failure none of them is open: they may be on no
+// list any more, where nobody else would close them.
+func (c *Chain) removeAll(list []*segment) (err error) {
+	defer func() {
+		if err != nil {
+			for _, s := range list {
+				s.drop()
+			}
+		}
+	}()
 	for i := len(list) - 1; i >= 0; i-- {
 		if !list[i].exists {
 			continue
