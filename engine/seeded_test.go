@@ -41,7 +41,7 @@ func TestSeededBugsAreCaught(t *testing.T) {
 		}
 		built[c.folder] = binary
 	}
-	for _, bug := range seededbug.All() {
+	for _, bug := range seededbug.Storage() {
 		t.Run(string(bug), func(t *testing.T) {
 			c := caughtBy[bug]
 			run := func(seeded seededbug.Bug) (string, error) {

@@ -4,7 +4,7 @@
 // the one bug that is on.
 //
 // A product build never carries the tag. Package conformance runs its crash rounds against
-// a binary that does; engine and segment run their own tests under each name.
+// a binary that does; engine, segment and quorum run their own tests under each name.
 package seededbug
 
 // Bug is the name of one deliberate bug.
@@ -29,9 +29,14 @@ const (
 	// SwapNotDurable removes the segments that were cleaned before the names of those that
 	// take their place are durable (segment).
 	SwapNotDurable Bug = "swap-not-durable"
+	// RaftAckBeforeSync tells raft that entries are stored before the sync (quorum/raftlog).
+	RaftAckBeforeSync Bug = "raft-ack-before-sync"
 )
 
-// All lists every bug.
-func All() []Bug {
+// Storage lists the bugs of the broker's storage.
+func Storage() []Bug {
 	return []Bug{AckBeforeSync, NoDirSync, RecoverWithoutCRC, IndexPastPublished, ProducerStateNotRebuilt, TornBatchServed, SwapNotDurable}
 }
+
+// Quorum lists the bugs of the quorum.
+func Quorum() []Bug { return []Bug{RaftAckBeforeSync} }
