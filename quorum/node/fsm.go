@@ -89,8 +89,11 @@ func (n *Node) told(o *tree.Outcome) {
 	if r := n.reign.Load(); r != nil {
 		r.observe(o)
 	}
-	if o.Txn.Op.Kind == tree.InitCluster {
+	switch o.Txn.Op.Kind {
+	case tree.InitCluster:
 		n.noteSecret()
+	case tree.SetConfig:
+		n.noteConfig()
 	}
 	for _, h := range n.handles {
 		h.sink.Applied(n.state, o)
@@ -146,6 +149,7 @@ func (m machine) Restore(r io.ReadCloser) error {
 	n.applied.Store(applied)
 	n.zxid.Store(state.Zxid())
 	n.noteSecret()
+	n.noteConfig()
 	for _, h := range n.handles {
 		h.sink.Reset(state)
 	}

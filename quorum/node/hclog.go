@@ -25,6 +25,7 @@ type raftLog struct {
 	clock clock.Clock
 	args  []any
 	seen  *repeats
+	stop  <-chan struct{} // when it is closed, nothing that fails is news any more
 }
 
 type repeats struct {
@@ -39,8 +40,8 @@ type repeat struct {
 
 var _ hclog.Logger = (*raftLog)(nil)
 
-func newRaftLog(out *slog.Logger, c clock.Clock) *raftLog {
-	return &raftLog{out: out.With("part", "raft"), clock: c, seen: &repeats{last: map[string]repeat{}}}
+func newRaftLog(out *slog.Logger, c clock.Clock, stop <-chan struct{}) *raftLog {
+	return &raftLog{out: out.With("part", "raft"), clock: c, seen: &repeats{last: map[string]repeat{}}, stop: stop}
 }
 
 // pass tells whether a message may be logged now, and how many like it were dropped before.
@@ -72,6 +73,11 @@ func (l *raftLog) Log(level hclog.Level, msg string, args ...any) {
 	at := slogLevel(level)
 	if !l.out.Enabled(context.Background(), at) {
 		return
+	}
+	select {
+	case <-l.stop:
+		return
+	default:
 	}
 	dropped, ok := l.seen.pass(msg, l.clock.Now())
 	if !ok {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 	"go.uber.org/goleak"
@@ -69,18 +70,28 @@ func (r *recorder) Reset(*tree.State) { r.locked(func() { r.resets++ }) }
 func (r *recorder) Serving(on bool)   { r.locked(func() { r.on = on }) }
 func (r *recorder) WritesLost()       { r.locked(func() { r.lost++ }) }
 
+// patience is how long a test waits before it gives up. Most tests run on synctest's time.
+const patience = 100 * time.Second
+
 // until waits for cond, which is asked under the lock whenever the sink was told something.
-func (r *recorder) until(cond func() bool) {
+func (r *recorder) until(t testing.TB, cond func() bool) {
+	t.Helper()
+	late := false
+	timer := time.AfterFunc(patience, func() { r.locked(func() { late = true }) })
+	defer timer.Stop()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for !cond() {
+		if late {
+			t.Fatalf("waited in vain: serving %v, %d resets, %d times lost, results %v", r.on, r.resets, r.lost, r.results)
+		}
 		r.changed.Wait()
 	}
 }
 
 func (r *recorder) serving(t testing.TB, on bool) {
 	t.Helper()
-	r.until(func() bool { return r.on == on })
+	r.until(t, func() bool { return r.on == on })
 }
 
 // start submits a transaction and returns its Req.
@@ -102,10 +113,35 @@ func (r *recorder) start(t testing.TB, txn tree.Txn) uint64 {
 func (r *recorder) do(t testing.TB, txn tree.Txn) tree.Result {
 	t.Helper()
 	req := r.start(t, txn)
-	r.until(func() bool { _, ok := r.results[req]; return ok })
+	r.until(t, func() bool { _, ok := r.results[req]; return ok })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.results[req]
+}
+
+// make creates a node as a stubborn client does: when the write is lost it asks again.
+func (r *recorder) make(t testing.TB, path string) {
+	t.Helper()
+	for {
+		r.serving(t, true)
+		r.mu.Lock()
+		lost := r.lost
+		r.mu.Unlock()
+		req := r.start(t, createTxn(path))
+		var code jute.Code
+		done := false
+		r.until(t, func() bool {
+			res, ok := r.results[req]
+			code, done = res.Code, ok
+			return ok || r.lost != lost
+		})
+		switch {
+		case done && (code == jute.OK || code == jute.NodeExists):
+			return
+		case done:
+			t.Fatalf("create %s: %v", path, code)
+		}
+	}
 }
 
 func createTxn(path string) tree.Txn {
@@ -192,7 +228,7 @@ func TestAServerComesBackWithItsState(t *testing.T) {
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r.until(func() bool { return !r.on })
+	r.until(t, func() bool { return !r.on })
 	if err := r.handle.Submit(createTxn("/c")); !errors.Is(err, ErrClosed) {
 		t.Errorf("submit after close: %v", err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/quorum/tree"
+	"github.com/millrace/millrace/quorum/zoocfg"
 )
 
 // Net is the network between the servers. TLS is put around it from outside.
@@ -20,15 +21,6 @@ type Net interface {
 	Listen(ctx context.Context, addr string) (net.Listener, error)
 	// Dial looks addr up each time it is called, so that a server may move.
 	Dial(ctx context.Context, addr string) (net.Conn, error)
-}
-
-// Server is one line server.N of zoo.cfg.
-type Server struct {
-	ID       int    // N, 1 to 255
-	Raft     string // host:port of the quorum port (2888): the Raft log
-	RPC      string // host:port of the election port (3888): writes of followers, sessions, membership
-	Client   string // host:port of the client port; only told to clients, "" if not known
-	Observer bool   // has no vote
 }
 
 // Stores is where a member keeps its log. They must belong to this node alone and be closed by
@@ -48,9 +40,12 @@ type Options struct {
 	MyID int // 1 to 255; the top byte of session ids. 0: 1
 	// Servers is the ensemble as zoo.cfg has it. Empty: this server stands alone, has no
 	// ports for others and leads at once.
-	Servers []Server
+	Servers []zoocfg.Server
 	Stores  Stores
 	Net     Net // needed when there are Servers
+	// ListenOnAllIPs opens the ports for other servers on every address instead of that of this
+	// server's line (quorumListenOnAllIPs).
+	ListenOnAllIPs bool
 
 	TickTime  time.Duration // 0: 2 s
 	InitLimit int           // ticks that a joining server may take to catch up; 0: 10
@@ -118,14 +113,14 @@ func (o *Options) check() error {
 	if o.Net == nil {
 		return fmt.Errorf("a member of an ensemble needs a network")
 	}
-	seen := map[int]bool{}
+	seen := map[int64]bool{}
 	for _, s := range o.Servers {
 		if seen[s.ID] {
 			return fmt.Errorf("server.%d is there twice", s.ID)
 		}
 		seen[s.ID] = true
 	}
-	if !seen[o.MyID] {
+	if !seen[int64(o.MyID)] {
 		return fmt.Errorf("myid is %d, and there is no server.%d among the servers", o.MyID, o.MyID)
 	}
 	return nil
@@ -152,7 +147,7 @@ const (
 )
 
 // raftConfig derives Raft's settings. A heartbeat is sent ten times in an election timeout.
-func raftConfig(o *Options, id raft.ServerID, tracksCommits bool) *raft.Config {
+func raftConfig(o *Options, id raft.ServerID, tracksCommits bool, stop <-chan struct{}) *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = id
 	c.HeartbeatTimeout = max(o.TickTime/2, minElectionTimeout)
@@ -166,6 +161,6 @@ func raftConfig(o *Options, id raft.ServerID, tracksCommits bool) *raft.Config {
 	c.SnapshotThreshold = o.SnapshotEntries
 	c.NoLegacyTelemetry = true
 	c.RestoreCommittedLogs = tracksCommits
-	c.Logger = newRaftLog(o.Log, o.Clock)
+	c.Logger = newRaftLog(o.Log, o.Clock, stop)
 	return c
 }

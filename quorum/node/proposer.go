@@ -216,6 +216,10 @@ func (p *proposer) settle() {
 		p.mu.Unlock()
 		if err != nil {
 			p.n.proposalFailed(err)
+			continue
+		}
+		if at, ok := f.Response().(appliedAt); ok {
+			p.n.heralds.committed(at)
 		}
 	}
 }
@@ -232,5 +236,6 @@ func signal(c chan struct{}) {
 // the same, so everything under way is in doubt.
 func (n *Node) proposalFailed(err error) {
 	n.log.Debug("a proposal failed", "error", err)
+	n.streams.closeAll()
 	n.writesLost()
 }

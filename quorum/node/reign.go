@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/quorum/tree"
+	"github.com/millrace/millrace/quorum/zoocfg"
 )
 
 // reign is the time in which this server leads: from the moment at which everything of its
@@ -19,6 +20,8 @@ type reign struct {
 	tracker *tracker   // nil until the sessions were read
 
 	entries int // applied since the last DigestCheck; under the state's lock
+
+	changing sync.Mutex // held while the ensemble is changed
 }
 
 const (
@@ -86,14 +89,11 @@ func (n *Node) lead(over chan struct{}) {
 		return
 	}
 	n.proposer.setOpen(true)
-	n.reign.Store(r)
+	n.setReign(r)
 	defer n.abdicate(r)
 	r.takeOver()
-	if n.secret.Load() == nil && !n.found(r) {
+	if !n.settleState(r) {
 		return
-	}
-	if n.flagsDiffer() {
-		n.proposer.push(tree.Txn{Op: tree.Op{Kind: tree.SetFlags, Flags: n.opt.Flags}})
 	}
 	n.log.Info("this server leads the quorum", "term", r.term)
 	n.route.setLocal(n.proposer, true)
@@ -104,11 +104,13 @@ func (n *Node) lead(over chan struct{}) {
 // abdicate ends a reign: the streams of other servers break, and all transactions of this one
 // that were not applied are in doubt.
 func (n *Node) abdicate(r *reign) {
-	n.reign.Store(nil)
+	n.setReign(nil)
 	n.route.setLocal(nil, false)
 	n.proposer.setOpen(false)
-	n.writesLost()
+	n.streams.closeAll()
+	n.linkBroke()
 	n.gateChange(func(g *gate, now time.Time) { g.resign(now) })
+	n.log.Info("this server leads no more", "term", r.term)
 }
 
 func (r *reign) isOver() bool {
@@ -120,11 +122,21 @@ func (r *reign) isOver() bool {
 	}
 }
 
-// found gives a new ensemble its secret. It is written once in its life.
-func (n *Node) found(r *reign) bool {
-	secret := make([]byte, 32)
-	n.readRandom(secret)
-	n.proposer.push(tree.Txn{Op: tree.Op{Kind: tree.InitCluster, Data: secret}})
+// settleState writes what has to stand in the state before anybody is served: once in an
+// ensemble's life its secret and its first configuration, and the flags when they changed.
+func (n *Node) settleState(r *reign) bool {
+	if n.secret.Load() == nil {
+		secret := make([]byte, 32)
+		n.readRandom(secret)
+		n.proposer.push(tree.Txn{Op: tree.Op{Kind: tree.InitCluster, Data: secret}})
+	}
+	if n.agreed.Load() == nil && len(n.opt.Servers) > 0 {
+		text := zoocfg.FormatServers(n.opt.Servers) + "version=0"
+		n.proposer.push(tree.Txn{Op: tree.Op{Kind: tree.SetConfig, Data: []byte(text)}})
+	}
+	if n.flagsDiffer() {
+		n.proposer.push(tree.Txn{Op: tree.Op{Kind: tree.SetFlags, Flags: n.opt.Flags}})
+	}
 	return n.proposer.flush() && !r.isOver()
 }
 
@@ -147,7 +159,19 @@ func (r *reign) run() {
 			}
 		})
 	}
+	if len(n.opt.Servers) > 0 {
+		tasks.Go(func() { n.every(r.over, r.tend) })
+	}
 	n.every(r.over, r.expire)
+}
+
+// tend brings Raft's configuration to what was agreed on, step by step.
+func (r *reign) tend() time.Duration {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	for !r.isOver() && r.reconcile() {
+	}
+	return r.n.opt.reportInterval()
 }
 
 // expire proposes the end of the sessions that are due and returns when to look again.

@@ -114,11 +114,15 @@ func (h *Handle) Reattach(ctx context.Context, session int64, password []byte) (
 	if n.isStopped() {
 		return Attached{}, ErrClosed
 	}
-	if r := n.reign.Load(); r != nil {
+	r, l, err := n.find(ctx)
+	switch {
+	case err != nil:
+		return Attached{}, err
+	case r != nil:
 		a, _, err := r.reattach(session, password)
 		return a, err
 	}
-	return Attached{}, ErrNotServing
+	return n.askReattach(ctx, l, session, password)
 }
 
 // reattach is the leader's part of Reattach. It returns the index that has to be applied where

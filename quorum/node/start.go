@@ -3,10 +3,9 @@ package node
 import (
 	"context"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,10 +25,20 @@ type Node struct {
 	log   *slog.Logger
 	clock clock.Clock
 
-	raft  *raft.Raft
-	trans transport
-	fuse  *fuse
-	id    raft.ServerID
+	// What is set before up is closed, and not changed any more.
+	up      chan struct{}
+	raft    *raft.Raft
+	trans   transport
+	heralds *heralds // nil on a server that stands alone
+
+	name     atomic.Pointer[raft.ServerID] // nil until this server knows who it is
+	fuse     *fuse
+	logs     raft.LogStore
+	tracks   bool
+	stable   raft.StableStore
+	listener net.Listener // of the quorum port, until Raft has it
+	rpc      net.Listener
+	rpcConns connSet
 
 	// sinkMu is held while sinks are told something; it guards handles.
 	sinkMu  sync.Mutex
@@ -53,17 +62,26 @@ type Node struct {
 	touches  touchSet
 	route    route
 	proposer *proposer
-	reign    atomic.Pointer[reign] // while this server leads
+	reign    atomic.Pointer[reign]  // while this server leads
+	agreed   atomic.Pointer[agreed] // written under mu
+	office   leadership
+	streams  streams
 
 	gateMu   sync.Mutex
 	gate     gate
 	gateWake chan struct{}
+	progress chan struct{} // closed when the tree gets further; nil if nobody waits
+
+	leaderWake chan struct{} // Raft may know another leader
 
 	randMu sync.Mutex
 
+	ctx      context.Context // ends when the node is to end
+	cancel   context.CancelFunc
 	stop     chan struct{} // closed when the node is to end
 	stopOnce sync.Once
-	err      error // why; written before stop is closed
+	err      error         // why; written before stop is closed
+	launched chan struct{} // closed when up is closed or never will be
 	done     chan struct{}
 	tasks    sync.WaitGroup
 }
@@ -77,15 +95,18 @@ func Start(ctx context.Context, opt Options) (*Node, error) {
 	n := &Node{
 		opt: opt, log: opt.Log, clock: opt.Clock, state: tree.New(),
 		gate: gate{limit: opt.syncTimeout()}, gateWake: make(chan struct{}, 1),
-		stop: make(chan struct{}), done: make(chan struct{}),
+		stop: make(chan struct{}), done: make(chan struct{}), up: make(chan struct{}), launched: make(chan struct{}),
+		leaderWake: make(chan struct{}, 1),
 	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.fuse = newFuse(n.cutOff)
 	n.outcome = n.told
 	n.route.wake = make(chan struct{}, 1)
 	n.ids.next = firstSessionID(opt.MyID, opt.Clock.Now().UnixMilli())
 	n.proposer = newProposer(n)
-	if err := n.startRaft(ctx); err != nil {
-		return nil, err
+	if err := n.begin(ctx); err != nil {
+		n.end(err)
+		return nil, n.Wait()
 	}
 	return n, nil
 }
@@ -96,6 +117,7 @@ func (n *Node) run(f func()) { n.tasks.Go(f) }
 // cutOff is what the fuse does: nothing may leave this server any more.
 func (n *Node) cutOff(err error) {
 	n.trans.sever()
+	n.rpcConns.closeAll()
 	n.fail(err)
 }
 
@@ -109,6 +131,7 @@ func (n *Node) end(err error) {
 		}
 		n.err = err
 		close(n.stop)
+		n.cancel()
 		go n.shutDown()
 	})
 }
@@ -142,12 +165,39 @@ func (n *Node) isStopped() bool {
 // shutDown ends everything in an order in which nothing waits for what is gone.
 func (n *Node) shutDown() {
 	n.setServing(false)
-	n.trans.sever() // Raft waits for calls under way, which now fail
-	stopped := n.raft.Shutdown()
-	close(n.fuse.stopping)
-	_ = stopped.Error() // it has no other way to end
+	if n.rpc != nil {
+		_ = n.rpc.Close()
+	}
+	n.rpcConns.closeAll()
+	<-n.launched
+	if n.isUp() {
+		n.trans.sever() // Raft waits for calls under way, which now fail
+		stopped := n.raft.Shutdown()
+		close(n.fuse.stopping)
+		_ = stopped.Error() // it has no other way to end
+	} else if n.listener != nil {
+		_ = n.listener.Close()
+	}
 	n.tasks.Wait()
 	close(n.done)
+}
+
+// me is this server's name in Raft, "" while it does not know it.
+func (n *Node) me() raft.ServerID {
+	if name := n.name.Load(); name != nil {
+		return *name
+	}
+	return ""
+}
+
+// isUp tells whether Raft runs. Before, this server looks for the others.
+func (n *Node) isUp() bool {
+	select {
+	case <-n.up:
+		return true
+	default:
+		return false
+	}
 }
 
 // gateChange tells the gate something and lets it be asked anew.
@@ -162,6 +212,10 @@ func (n *Node) gateChange(f func(g *gate, now time.Time)) {
 func (n *Node) advanced(index uint64) {
 	n.gateMu.Lock()
 	changed := n.gate.advance(index)
+	if n.progress != nil {
+		close(n.progress)
+		n.progress = nil
+	}
 	n.gateMu.Unlock()
 	if changed {
 		signal(n.gateWake)
@@ -231,55 +285,4 @@ func (n *Node) randomUint64() uint64 {
 	var b [8]byte
 	n.readRandom(b[:])
 	return binary.LittleEndian.Uint64(b[:])
-}
-
-// startRaft opens the stores, makes or finds the ensemble, and starts all goroutines.
-func (n *Node) startRaft(ctx context.Context) error {
-	if len(n.opt.Servers) > 1 {
-		return errors.New("an ensemble of several servers is not there yet")
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	logs, tracks := guardLog(n.opt.Stores.Log, n.fuse)
-	stable := &guardedStable{n.opt.Stores.Stable, n.fuse}
-	n.id = raft.ServerID(fmt.Sprint(n.opt.MyID))
-	n.trans = newLoneTransport(n.id)
-	config := raftConfig(&n.opt, n.id, tracks)
-	notify := make(chan bool, 16)
-	config.NotifyCh = notify
-	old, err := raft.HasExistingState(logs, stable, n.opt.Stores.Snapshots)
-	if err != nil {
-		return fmt.Errorf("look at the stores: %w", err)
-	}
-	if !old {
-		first := raft.Configuration{Servers: []raft.Server{{ID: n.id, Address: raft.ServerAddress(n.id)}}}
-		if err := raft.BootstrapCluster(config, logs, stable, n.opt.Stores.Snapshots, n.trans, first); err != nil {
-			return fmt.Errorf("write the first configuration: %w", err)
-		}
-	}
-	if n.raft, err = raft.NewRaft(config, machine{n}, logs, stable, n.opt.Stores.Snapshots, n.trans); err != nil {
-		return fmt.Errorf("start raft: %w", err)
-	}
-	if err := n.fuse.arm(); err != nil {
-		n.end(err)
-		return n.Wait()
-	}
-	n.run(n.proposer.run)
-	n.run(n.proposer.settle)
-	n.run(n.keepGate)
-	n.run(n.watchBytes)
-	n.run(func() { n.watch(notify) })
-	n.run(n.watchStores)
-	n.run(n.electSelf)
-	return nil
-}
-
-// watchStores ends the node when its stores say that they failed.
-func (n *Node) watchStores() {
-	select {
-	case err := <-n.opt.Stores.Failed:
-		n.fuse.blow(&StoreError{Op: "use its log", Err: err})
-	case <-n.stop:
-	}
 }

@@ -16,7 +16,6 @@ type Status struct {
 	Term     uint64
 	Serving  bool
 	Applied  uint64 // index of the last entry in the tree
-	Sessions int
 	Peers    []Peer // the whole ensemble, this server included, as Raft has it
 }
 
@@ -25,24 +24,33 @@ type Peer struct {
 	ID    int
 	Name  string // its name in Raft: the id, and the incarnation if it lost its data once
 	Voter bool
+	// Follows tells, on the leader, whether the server has its stream to it.
+	Follows bool
 }
 
 // Status tells how things are.
 func (n *Node) Status() Status {
-	s := Status{
-		Mode: n.modeNow(), ID: n.opt.MyID, Zxid: n.zxid.Load(), Term: n.raft.CurrentTerm(),
-		Serving: n.serving.Load(), Applied: n.applied.Load(),
+	s := Status{Mode: n.modeNow(), ID: n.opt.MyID, Zxid: n.zxid.Load(), Serving: n.serving.Load(), Applied: n.applied.Load()}
+	if !n.isUp() {
+		return s
 	}
+	s.Term = n.raft.CurrentTerm()
 	_, leader := n.raft.LeaderWithID()
 	s.LeaderID = myIDOf(leader)
 	for _, peer := range n.configuration().Servers {
-		s.Peers = append(s.Peers, Peer{ID: myIDOf(peer.ID), Name: string(peer.ID), Voter: peer.Suffrage == raft.Voter})
+		_, follows := n.streams.applied(peer.ID)
+		s.Peers = append(s.Peers, Peer{ID: myIDOf(peer.ID), Name: string(peer.ID), Voter: peer.Suffrage == raft.Voter, Follows: follows})
 	}
 	return s
 }
 
-// configuration is the latest that Raft has, committed or not.
-func (n *Node) configuration() raft.Configuration { return n.raft.GetConfiguration().Configuration() }
+// configuration is the latest that Raft has, committed or not. It belongs to the caller.
+func (n *Node) configuration() raft.Configuration {
+	if !n.isUp() {
+		return raft.Configuration{}
+	}
+	return n.raft.GetConfiguration().Configuration()
+}
 
 // modeNow is the part that this server plays just now.
 func (n *Node) modeNow() Mode {
@@ -56,7 +64,7 @@ func (n *Node) modeNow() Mode {
 		return Looking
 	}
 	for _, peer := range n.configuration().Servers {
-		if peer.ID == n.id && peer.Suffrage == raft.Voter {
+		if peer.ID == n.me() && peer.Suffrage == raft.Voter {
 			return Follower
 		}
 	}

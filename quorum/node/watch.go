@@ -11,8 +11,11 @@ import (
 func (n *Node) watch(notify <-chan bool) {
 	events := make(chan raft.Observation, 16)
 	observer := raft.NewObserver(events, false, func(o *raft.Observation) bool {
-		_, ok := o.Data.(raft.RaftState)
-		return ok
+		switch o.Data.(type) {
+		case raft.RaftState, raft.LeaderObservation:
+			return true
+		}
+		return false
 	})
 	n.raft.RegisterObserver(observer)
 	defer n.raft.DeregisterObserver(observer)
@@ -29,6 +32,7 @@ func (n *Node) watch(notify <-chan bool) {
 	for {
 		select {
 		case leads := <-notify:
+			signal(n.leaderWake)
 			end()
 			if leads {
 				over = make(chan struct{})
@@ -41,6 +45,7 @@ func (n *Node) watch(notify <-chan bool) {
 				})
 			}
 		case <-events:
+			signal(n.leaderWake)
 			if n.raft.State() == raft.Shutdown {
 				n.fail(ErrRemoved) // changes nothing if the node was told to end
 			}
@@ -52,22 +57,22 @@ func (n *Node) watch(notify <-chan bool) {
 
 // electSelf spares the only voter the wait for a leader that cannot come.
 func (n *Node) electSelf() {
-	self := raft.ServerAddress(n.id)
+	self := raft.ServerAddress(n.me())
 	voters, mine := 0, false
 	for _, s := range n.configuration().Servers {
 		if s.Suffrage == raft.Voter {
 			voters++
-			mine = mine || s.ID == n.id
+			mine = mine || s.ID == n.me()
 		}
 	}
 	if voters != 1 || !mine {
 		return
 	}
 	request := raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
-		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.id), Addr: n.trans.EncodePeer(n.id, self),
+		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.me()), Addr: n.trans.EncodePeer(n.me(), self),
 	}}
 	var response raft.TimeoutNowResponse
-	if err := n.trans.TimeoutNow(n.id, self, &request, &response); err != nil {
+	if err := n.trans.TimeoutNow(n.me(), self, &request, &response); err != nil {
 		n.log.Debug("the election waits for its timer", "error", err)
 	}
 }
