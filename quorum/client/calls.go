@@ -195,6 +195,14 @@ func (c *Client) Reconfig(ctx context.Context, change jute.ReconfigRequest) ([]b
 	return c.get(ctx, &Request{Op: jute.OpReconfig, Reconfig: change})
 }
 
+// ConfigNode holds the ensemble's configuration. Its path is outside of any chroot.
+const ConfigNode = "/zookeeper/config"
+
+// EnsembleConfig returns the ensemble's configuration.
+func (c *Client) EnsembleConfig(ctx context.Context) ([]byte, jute.Stat, error) {
+	return c.get(ctx, &Request{Op: jute.OpGetData, Path: ConfigNode, NoChroot: true})
+}
+
 // Ephemerals returns the paths of this session's ephemeral nodes that start with prefix (3.6).
 func (c *Client) Ephemerals(ctx context.Context, prefix string) ([]string, error) {
 	p, err := c.Do(ctx, &Request{Op: jute.OpGetEphemerals, Path: prefix})

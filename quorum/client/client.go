@@ -45,6 +45,7 @@ type call struct {
 	xid      int32
 	op       jute.OpCode
 	path     string // the client's
+	node     string // path, as the server knows it
 	watch    func(Event)
 	addMode  jute.AddWatchMode
 	watchers jute.WatcherType
@@ -99,8 +100,11 @@ func (c *Client) enqueue(q *Request, k *call) error {
 	if k.xid <= 0 {
 		k.xid = 1
 	}
+	if k.node = q.Path; !q.NoChroot {
+		k.node = c.serverPath(q.Path)
+	}
 	h := jute.RequestHeader{Xid: k.xid, Op: q.Op}
-	c.out = c.appendBody(h.AppendTo(jute.BeginFrame(c.out)), q)
+	c.out = c.appendBody(h.AppendTo(jute.BeginFrame(c.out)), q, k.node)
 	if n := len(c.out) - start - 4; n > c.cfg.MaxBuffer {
 		c.out = c.out[:start]
 		return &Error{Op: q.Op, Path: q.Path, Code: jute.MarshallingError, Cause: &jute.FrameSizeError{Length: int32(min(n, 1<<31-1)), Max: c.cfg.MaxBuffer}}

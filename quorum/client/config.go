@@ -41,6 +41,8 @@ type Config struct {
 	Session   *Session // to go on with; nil: a new one
 	// OnState is told of each change of the state.
 	OnState func(State)
+	// OnEvent is told of each event once, however many watches it is for, and before them.
+	OnEvent func(Event)
 }
 
 // Auth is what a client shows of itself: {"digest", "user:password"}.

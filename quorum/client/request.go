@@ -9,13 +9,15 @@ import (
 // Request is one operation. Which fields count depends on Op, as in jute.MultiOp. Paths are
 // below the chroot.
 type Request struct {
-	Op      jute.OpCode
-	Path    string
-	Data    []byte
-	ACL     []jute.ACL // on a create nil is jute.OpenACL
-	Mode    jute.CreateMode
-	TTLMs   int64
-	Version int32
+	Op   jute.OpCode
+	Path string
+	// NoChroot says that Path is the ensemble's, not below the chroot: /zookeeper/config.
+	NoChroot bool
+	Data     []byte
+	ACL      []jute.ACL // on a create nil is jute.OpenACL
+	Mode     jute.CreateMode
+	TTLMs    int64
+	Version  int32
 	// Watch is called once for OpExists, OpGetData, OpGetChildren and OpGetChildren2, and for
 	// each event for OpAddWatch. When the session ends, a watch that is left gets an EventNone
 	// with the state.
@@ -68,9 +70,8 @@ func (q *Request) check() *Error {
 	return nil
 }
 
-// appendBody appends the record of the request, with paths of the server.
-func (c *Client) appendBody(dst []byte, q *Request) []byte {
-	path := c.serverPath(q.Path)
+// appendBody appends the record of the request. path is the server's.
+func (c *Client) appendBody(dst []byte, q *Request, path string) []byte {
 	switch q.Op {
 	case jute.OpCreate, jute.OpCreate2, jute.OpCreateContainer:
 		m := jute.CreateRequest{Path: path, Data: q.Data, ACL: aclOr(q.ACL), Mode: q.Mode}

@@ -192,7 +192,11 @@ func (c *Client) handle(r *jute.Reader) error {
 		if err := m.Decode(r); err != nil {
 			return err
 		}
-		c.watches.fire(Event{Type: m.Type, State: Connected, Path: c.clientPath(m.Path)})
+		e := Event{Type: m.Type, State: Connected, Path: c.clientPath(m.Path)}
+		if c.cfg.OnEvent != nil {
+			c.cfg.OnEvent(e)
+		}
+		c.watches.fire(m.Path, e)
 		return nil
 	}
 	return c.answered(&h, r)
@@ -241,10 +245,9 @@ func (c *Client) answered(h *jute.ReplyHeader, r *jute.Reader) error {
 		k.done(nil, &Error{Op: k.op, Path: k.path, Code: h.Err})
 	case k.op == jute.OpMulti:
 		k.done(p, multiError(k.multiOps, k.paths, p.Results))
+	case k.op == jute.OpRemoveWatches:
+		k.done(p, c.removed(k))
 	default:
-		if k.op == jute.OpRemoveWatches {
-			c.watches.remove(k.path, k.watchers)
-		}
 		k.done(p, nil)
 	}
 	return nil

@@ -17,7 +17,7 @@ type Event struct {
 // setWatchesLimit is how long a packet that arms watches may be before another one is begun.
 const setWatchesLimit = 128 << 10
 
-// watches are a client's, by kind and path (the client's).
+// watches are a client's, by kind and the server's path.
 type watches struct {
 	data, exist, child, persistent, recursive watchMap
 }
@@ -45,34 +45,34 @@ func (w *watches) register(k *call, code jute.Code) {
 	}
 	switch {
 	case k.op == jute.OpExists && code == jute.NoNode:
-		w.exist.add(k.path, k.watch)
+		w.exist.add(k.node, k.watch)
 	case code != jute.OK:
 	case k.op == jute.OpExists || k.op == jute.OpGetData:
-		w.data.add(k.path, k.watch)
+		w.data.add(k.node, k.watch)
 	case k.op == jute.OpGetChildren || k.op == jute.OpGetChildren2:
-		w.child.add(k.path, k.watch)
+		w.child.add(k.node, k.watch)
 	case k.op == jute.OpAddWatch && k.addMode == jute.WatchPersistentRecursive:
-		w.recursive.add(k.path, k.watch)
+		w.recursive.add(k.node, k.watch)
 	case k.op == jute.OpAddWatch:
-		w.persistent.add(k.path, k.watch)
+		w.persistent.add(k.node, k.watch)
 	}
 }
 
-// fire tells an event of the server to those whom it concerns.
-func (w *watches) fire(e Event) {
+// fire tells an event at a node to those whom it concerns.
+func (w *watches) fire(node string, e Event) {
 	var fs []func(Event)
 	switch e.Type {
 	case jute.EventCreated, jute.EventDataChanged:
-		fs = append(w.data.take(e.Path), w.exist.take(e.Path)...)
+		fs = append(w.data.take(node), w.exist.take(node)...)
 	case jute.EventDeleted:
-		fs = append(w.data.take(e.Path), w.exist.take(e.Path)...)
-		fs = append(fs, w.child.take(e.Path)...)
+		fs = append(w.data.take(node), w.exist.take(node)...)
+		fs = append(fs, w.child.take(node)...)
 	case jute.EventChildrenChanged:
-		fs = w.child.take(e.Path)
+		fs = w.child.take(node)
 	}
-	fs = append(fs, w.persistent[e.Path]...)
+	fs = append(fs, w.persistent[node]...)
 	if e.Type != jute.EventChildrenChanged && len(w.recursive) > 0 {
-		for path := e.Path; ; path = parent(path) {
+		for path := node; ; path = parent(path) {
 			fs = append(fs, w.recursive[path]...)
 			if path == "/" || path == "" {
 				break
@@ -91,22 +91,34 @@ func parent(path string) string {
 	return "/"
 }
 
-// remove takes away the watches of one path that the server has removed, and tells them so.
-func (w *watches) remove(path string, which jute.WatcherType) {
+// removed forgets the watches of a call that the server has removed, and tells them so. It
+// fails when there is none of the kind here: a watch that stays has a part among the
+// server's watches of data and one among those of children, and goes by WatcherAny only.
+func (c *Client) removed(k *call) error {
+	w, any := &c.watches, false
 	tell := func(t jute.EventType, fs []func(Event)) {
+		any = any || len(fs) > 0
+		e := Event{Type: t, State: Connected, Path: k.path}
+		if len(fs) > 0 && c.cfg.OnEvent != nil {
+			c.cfg.OnEvent(e)
+		}
 		for _, f := range fs {
-			f(Event{Type: t, State: Connected, Path: path})
+			f(e)
 		}
 	}
-	if which == jute.WatcherChildren || which == jute.WatcherAny {
-		tell(jute.EventChildWatchRemoved, w.child.take(path))
+	if k.watchers == jute.WatcherData || k.watchers == jute.WatcherAny {
+		tell(jute.EventDataWatchRemoved, append(w.data.take(k.node), w.exist.take(k.node)...))
 	}
-	if which == jute.WatcherData || which == jute.WatcherAny {
-		tell(jute.EventDataWatchRemoved, append(w.data.take(path), w.exist.take(path)...))
+	if k.watchers == jute.WatcherChildren || k.watchers == jute.WatcherAny {
+		tell(jute.EventChildWatchRemoved, w.child.take(k.node))
 	}
-	if which == jute.WatcherAny {
-		tell(jute.EventPersistentRemoved, append(w.persistent.take(path), w.recursive.take(path)...))
+	if k.watchers == jute.WatcherAny {
+		tell(jute.EventPersistentRemoved, append(w.persistent.take(k.node), w.recursive.take(k.node)...))
 	}
+	if !any {
+		return &Error{Op: k.op, Path: k.path, Code: jute.NoWatcher}
+	}
+	return nil
 }
 
 // end tells every watch that the session is over.
@@ -151,7 +163,6 @@ func (c *Client) appendRearm(dst []byte, zxid int64) []byte {
 	}
 	for i, m := range kinds {
 		for _, path := range m.paths() {
-			path = c.serverPath(path)
 			lists[i] = append(lists[i], path)
 			if size += len(path) + 4; size >= setWatchesLimit {
 				flush()

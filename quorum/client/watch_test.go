@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -16,16 +17,16 @@ func TestWhoIsToldWhat(t *testing.T) {
 		call call
 		code jute.Code
 	}{
-		{"data", call{op: jute.OpGetData, path: "/a/b"}, jute.OK},
-		{"data by exists", call{op: jute.OpExists, path: "/a/b"}, jute.OK},
-		{"exist", call{op: jute.OpExists, path: "/a/new"}, jute.NoNode},
-		{"none", call{op: jute.OpGetData, path: "/a/new"}, jute.NoNode},
-		{"child", call{op: jute.OpGetChildren, path: "/a/b"}, jute.OK},
-		{"child2", call{op: jute.OpGetChildren2, path: "/a"}, jute.OK},
-		{"persistent", call{op: jute.OpAddWatch, path: "/a"}, jute.OK},
-		{"recursive", call{op: jute.OpAddWatch, path: "/a", addMode: jute.WatchPersistentRecursive}, jute.OK},
-		{"root", call{op: jute.OpAddWatch, path: "/", addMode: jute.WatchPersistentRecursive}, jute.OK},
-		{"no", call{op: jute.OpAddWatch, path: "/a"}, jute.NoAuth},
+		{"data", call{op: jute.OpGetData, node: "/a/b"}, jute.OK},
+		{"data by exists", call{op: jute.OpExists, node: "/a/b"}, jute.OK},
+		{"exist", call{op: jute.OpExists, node: "/a/new"}, jute.NoNode},
+		{"none", call{op: jute.OpGetData, node: "/a/new"}, jute.NoNode},
+		{"child", call{op: jute.OpGetChildren, node: "/a/b"}, jute.OK},
+		{"child2", call{op: jute.OpGetChildren2, node: "/a"}, jute.OK},
+		{"persistent", call{op: jute.OpAddWatch, node: "/a"}, jute.OK},
+		{"recursive", call{op: jute.OpAddWatch, node: "/a", addMode: jute.WatchPersistentRecursive}, jute.OK},
+		{"root", call{op: jute.OpAddWatch, node: "/", addMode: jute.WatchPersistentRecursive}, jute.OK},
+		{"no", call{op: jute.OpAddWatch, node: "/a"}, jute.NoAuth},
 	} {
 		k.call.watch = func(Event) { log = append(log, k.name) }
 		w.register(&k.call, k.code)
@@ -45,7 +46,7 @@ func TestWhoIsToldWhat(t *testing.T) {
 		{Event{Type: jute.EventDeleted, Path: ""}, ""},
 	} {
 		log = nil
-		w.fire(c.e)
+		w.fire(c.e.Path, c.e)
 		slices.Sort(log)
 		if got := strings.Join(log, " "); got != c.want {
 			t.Errorf("%v %s: told %q, want %q", c.e.Type, c.e.Path, got, c.want)
@@ -54,29 +55,38 @@ func TestWhoIsToldWhat(t *testing.T) {
 }
 
 func TestWatchesAreRemoved(t *testing.T) {
-	var w watches
+	c, _ := newIdle()
+	w := &c.watches
 	var log []string
+	told := 0
+	c.cfg.OnEvent = func(Event) { told++ }
 	add := func() {
-		w = watches{}
+		*w = watches{}
+		told = 0
 		for _, m := range []*watchMap{&w.data, &w.exist, &w.child, &w.persistent, &w.recursive} {
 			m.add("/x", func(e Event) { log = append(log, e.Type.String()) })
 		}
 		log = nil
 	}
-	for _, c := range []struct {
-		which jute.WatcherType
-		want  string
-		left  int
+	for _, k := range []struct {
+		which      jute.WatcherType
+		want       string
+		left, told int
 	}{
-		{jute.WatcherChildren, "ChildWatchRemoved", 4},
-		{jute.WatcherData, "DataWatchRemoved DataWatchRemoved", 3},
-		{jute.WatcherAny, "ChildWatchRemoved DataWatchRemoved DataWatchRemoved PersistentWatchRemoved PersistentWatchRemoved", 0},
+		{jute.WatcherChildren, "ChildWatchRemoved", 4, 1},
+		{jute.WatcherData, "DataWatchRemoved DataWatchRemoved", 3, 1},
+		{jute.WatcherAny, "DataWatchRemoved DataWatchRemoved ChildWatchRemoved PersistentWatchRemoved PersistentWatchRemoved", 0, 3},
 	} {
 		add()
-		w.remove("/x", c.which)
+		if err := c.removed(&call{path: "/x", node: "/x", watchers: k.which}); err != nil {
+			t.Error(err)
+		}
+		if err := c.removed(&call{path: "/y", node: "/y", watchers: k.which}); !errors.Is(err, jute.NoWatcher) {
+			t.Errorf("got %v", err)
+		}
 		left := len(w.data) + len(w.exist) + len(w.child) + len(w.persistent) + len(w.recursive)
-		if got := strings.Join(log, " "); got != c.want || left != c.left {
-			t.Errorf("%d: told %q, %d are left", c.which, got, left)
+		if got := strings.Join(log, " "); got != k.want || left != k.left || told != k.told {
+			t.Errorf("%d: told %q, %d are left", k.which, got, left)
 		}
 	}
 }

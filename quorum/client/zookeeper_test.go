@@ -136,6 +136,9 @@ func testNodes(t *testing.T, c *Client) {
 	if err := c.Sync(ctx, "/"); err != nil {
 		t.Error(err)
 	}
+	if _, _, err := c.EnsembleConfig(ctx); err != nil {
+		t.Error(err)
+	}
 	if _, _, err := c.Get(ctx, "/nope"); !errors.Is(err, jute.NoNode) || CodeOf(err) != jute.NoNode {
 		t.Errorf("got %v", err)
 	}
