@@ -7,7 +7,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 SHIMS   := kafka-server-start kafka-server-stop kafka-topics kafka-console-producer kafka-console-consumer kafka-get-offsets kafka-dump-log \
            kafka-configs kafka-client-metrics kafka-consumer-groups kafka-groups kafka-delete-records \
            kafka-leader-election kafka-log-dirs kafka-reassign-partitions kafka-cluster kafka-broker-api-versions kafka-features kafka-metadata-quorum \
-           kafka-producer-perf-test kafka-consumer-perf-test kafka-e2e-latency
+           kafka-producer-perf-test kafka-consumer-perf-test kafka-e2e-latency \
+           zkCli
 
 TOTALS    := bin/test-totals
 GOTEST    := $(GO) run ./tools/gotest -totals $(TOTALS)

@@ -66,7 +66,7 @@ func TestBenchCommands(t *testing.T) {
 			}
 		}
 	}
-	if want := "compare consumer e2e limits producer report suite "; names != want {
+	if want := "compare consumer e2e limits producer quorum report suite "; names != want {
 		t.Errorf("bench has %q, want %q", names, want)
 	}
 	for words, want := range map[string]string{
@@ -109,7 +109,7 @@ func TestScriptsOfTheMakefile(t *testing.T) {
 		if word == "\\" {
 			continue
 		}
-		if !strings.HasPrefix(word, "kafka-") {
+		if !strings.HasPrefix(word, "kafka-") && !strings.HasPrefix(word, "zk") {
 			break
 		}
 		shims[word] = true

@@ -32,6 +32,7 @@ import (
 	"github.com/millrace/millrace/tools/partitions"
 	"github.com/millrace/millrace/tools/reassign"
 	"github.com/millrace/millrace/tools/topics"
+	"github.com/millrace/millrace/tools/zk"
 )
 
 // version is set by the build (-ldflags -X main.version=...).
@@ -70,7 +71,7 @@ const ownSignals = "millrace/own-signals"
 // tool is one command of the binary.
 type tool struct {
 	name   string // subcommand; "": only a script, whose subcommand stands elsewhere
-	script string // name in Kafka's bin/, without .sh; "": none
+	script string // name in Kafka's or ZooKeeper's bin/, without .sh; "": none
 	make   func(name string) *cobra.Command
 }
 
@@ -95,6 +96,7 @@ func toolbox() []tool {
 		{"get-offsets", "kafka-get-offsets", offsets.Command},
 		{"dump-log", "kafka-dump-log", dumplog.Command},
 		{"server-stop", "kafka-server-stop", stopCommand},
+		{"zk", "zkCli", zk.Command},
 		{"doctor", "", doctor.Command},
 		{"bench", "", bench.Command},
 		{"", "kafka-producer-perf-test", perf.Producer},

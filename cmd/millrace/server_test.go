@@ -222,7 +222,7 @@ func TestStopFindsBrokersOnly(t *testing.T) {
 func TestNameDecides(t *testing.T) {
 	for called, want := range map[string]string{
 		"/opt/kafka/bin/kafka-topics.sh": "kafka-topics.sh", "kafka-topics": "kafka-topics", "kafka-dump-log.sh": "kafka-dump-log.sh",
-		"kafka-server-stop.sh": "kafka-server-stop.sh", "./millrace": "millrace", "anything": "millrace",
+		"kafka-server-stop.sh": "kafka-server-stop.sh", "/opt/zookeeper/bin/zkCli.sh": "zkCli.sh", "./millrace": "millrace", "anything": "millrace",
 	} {
 		if got := command(called).Name(); got != want {
 			t.Errorf("%s: %s, want %s", called, got, want)

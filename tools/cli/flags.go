@@ -117,10 +117,10 @@ func Hide(flags *pflag.FlagSet, names ...string) {
 	}
 }
 
-// Called returns how a user types the tool: "kafka-topics.sh" as is, a subcommand of the
-// one binary with its program in front.
+// Called returns how a user types the tool: "kafka-topics.sh" and "zkCli.sh" as they are, a
+// subcommand of the one binary with its program in front.
 func Called(name string) string {
-	if strings.HasPrefix(name, "kafka-") {
+	if strings.HasPrefix(name, "kafka-") || strings.HasPrefix(name, "zkCli") || strings.HasPrefix(name, "zkServer") {
 		return name
 	}
 	return "millrace " + name
