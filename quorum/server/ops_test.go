@@ -188,10 +188,10 @@ func TestMultiAnswersEachOperation(t *testing.T) {
 	for i := range r {
 		types[i] = r[i].Type
 	}
-	if want := []jute.OpCode{jute.OpCheck, jute.OpCreate, jute.OpCreate2, jute.OpCreate2, jute.OpSetData, jute.OpDelete}; !slices.Equal(types, want) {
+	if want := []jute.OpCode{jute.OpCheck, jute.OpCreate, jute.OpCreate, jute.OpCreate2, jute.OpSetData, jute.OpDelete}; !slices.Equal(types, want) {
 		t.Fatalf("types %v, want %v", types, want)
 	}
-	if r[1].Path != "/a/b" || r[2].Path != "/a/c" || r[2].Stat.DataLength != 2 || r[4].Stat.Version != 1 {
+	if r[1].Path != "/a/b" || r[2].Path != "/a/c" || r[3].Path != "/a/box" || r[3].Stat.Czxid == 0 || r[4].Stat.Version != 1 {
 		t.Errorf("results %+v", r)
 	}
 	for _, bad := range []struct {
@@ -200,7 +200,7 @@ func TestMultiAnswersEachOperation(t *testing.T) {
 	}{
 		{jute.MultiOp{Type: jute.OpDelete, Path: "/none", Version: -1}, jute.NoNode},
 		{jute.MultiOp{Type: jute.OpCreate, Path: "/q", ACL: open, Mode: 77}, jute.BadArguments},
-		{jute.MultiOp{Type: jute.OpCreateTTL, Path: "/q", ACL: open, TTLMs: 5}, jute.BadArguments},
+		{jute.MultiOp{Type: jute.OpCreate, Path: "/q", ACL: open, Mode: jute.PersistentTTL}, jute.BadArguments},
 		{jute.MultiOp{Type: jute.OpCreate, Path: "/a", ACL: open}, jute.NodeExists},
 	} {
 		c.must(jute.OpMulti, &jute.MultiRequest{Ops: []jute.MultiOp{

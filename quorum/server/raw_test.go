@@ -63,21 +63,31 @@ type rawClient struct {
 
 func (p *testPort) dial() *rawClient {
 	p.t.Helper()
-	nc, err := net.Dial("tcp", p.addr)
+	return dial(p.t, p.addr)
+}
+
+func dial(t testing.TB, addr string) *rawClient {
+	t.Helper()
+	nc, err := net.Dial("tcp", addr)
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
-	p.t.Cleanup(func() { nc.Close() })
+	t.Cleanup(func() { nc.Close() })
 	_ = nc.SetDeadline(time.Now().Add(patience))
-	return &rawClient{t: p.t, nc: nc}
+	return &rawClient{t: t, nc: nc}
 }
 
 // client opens a session.
 func (p *testPort) client() *rawClient {
 	p.t.Helper()
-	c := p.dial()
+	return session(p.t, p.addr)
+}
+
+func session(t testing.TB, addr string) *rawClient {
+	t.Helper()
+	c := dial(t, addr)
 	if r := c.connect(jute.ConnectRequest{TimeoutMs: 10_000, Password: make([]byte, 16)}); r.SessionID == 0 {
-		p.t.Fatal("no session")
+		t.Fatal("no session")
 	}
 	return c
 }
@@ -254,11 +264,16 @@ func (c *rawClient) drain() []message {
 // word asks a four-letter word.
 func (p *testPort) word(w string) string {
 	p.t.Helper()
-	c := p.dial()
+	return askWord(p.t, p.addr, w)
+}
+
+func askWord(t testing.TB, addr, w string) string {
+	t.Helper()
+	c := dial(t, addr)
 	c.write([]byte(w))
 	b, err := io.ReadAll(c.nc)
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return string(b)
 }

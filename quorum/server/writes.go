@@ -103,6 +103,7 @@ func prepareMulti(s slot, r *jute.Reader) (slot, tree.Op, jute.Code) {
 		var sub tree.Op
 		switch o.Type {
 		case jute.OpCreate, jute.OpCreate2, jute.OpCreateContainer, jute.OpCreateTTL:
+			o.Type = createType(o)
 			var code jute.Code
 			if sub, code = create(o.Type, o.Path, o.Data, o.ACL, o.Mode, o.TTLMs); code != jute.OK {
 				sub = tree.Op{Kind: tree.Create, Path: o.Path, Mode: -1} // BadArguments
@@ -120,6 +121,21 @@ func prepareMulti(s slot, r *jute.Reader) (slot, tree.Op, jute.Code) {
 		s.ops = append(s.ops, o.Type)
 	}
 	return s, op, jute.OK
+}
+
+// createType is the type that a creation in a multi has in the end. There the flags decide, and
+// nobody gets a Stat for a plain create2 (MultiOperationRecord, Op.create).
+func createType(o *jute.MultiOp) jute.OpCode {
+	switch {
+	case o.Mode == jute.Container:
+		return jute.OpCreateContainer
+	case o.Mode.IsTTL() && o.Type == jute.OpCreateTTL:
+		return jute.OpCreateTTL
+	}
+	if !o.Mode.IsTTL() {
+		o.TTLMs = 0
+	}
+	return jute.OpCreate
 }
 
 // outcomeLocked queues the reply to a write that was applied.
@@ -166,7 +182,7 @@ func multiResponse(ops []jute.OpCode, res *tree.Result) *jute.MultiResponse {
 		switch typ {
 		case jute.OpCreate:
 			to.Path = from.Path
-		case jute.OpCreate2, jute.OpCreateContainer, jute.OpCreateTTL:
+		case jute.OpCreateContainer, jute.OpCreateTTL:
 			to.Type = jute.OpCreate2
 			to.Path, to.Stat = from.Path, from.Stat
 		case jute.OpSetData:
