@@ -12,9 +12,17 @@ import (
 // superID passes every ACL.
 var superID = jute.ID{Scheme: jute.SchemeSuper}
 
+// identification is a request by which the client says who it is.
+func (c *conn) identification(q request) bool {
+	if q.op == jute.OpSASL {
+		return c.refuseSASL(q)
+	}
+	return c.authenticate(q)
+}
+
 // authenticate adds an identity to the connection, or refuses and ends it. The reply does not
 // wait for earlier requests, and later ones are made with the new identity. False: refused.
-func (c *conn) authenticate(q *request) bool {
+func (c *conn) authenticate(q request) bool {
 	var p jute.AuthPacket
 	if p.Decode(&c.body) != nil {
 		c.kill("a malformed auth packet")
@@ -41,7 +49,7 @@ func (c *conn) authenticate(q *request) bool {
 		return c.refuse(q, jute.AuthFailed)
 	}
 	c.mu.Lock()
-	c.replyCodeLocked(q, 0, jute.OK)
+	c.replyCodeLocked(&q, 0, jute.OK)
 	c.mu.Unlock()
 	return true
 }
@@ -62,12 +70,12 @@ func (c *conn) addX509(subject string) {
 }
 
 // refuseSASL answers a SASL exchange as ZooKeeper does one that fails.
-func (c *conn) refuseSASL(q *request) bool {
+func (c *conn) refuseSASL(q request) bool {
 	c.srv.stats.authFailures.Add(1)
 	c.srv.log.Warn("client asks for SASL, which this server does not have; use digest or x509, or set zookeeper.sasl.client=false", "remote", c.remote)
 	c.mu.Lock()
-	if b := c.beginLocked(q, 0, jute.AuthFailed); b != nil {
-		c.endLocked(jute.AppendBuffer(b, nil), q, 0)
+	if b := c.beginLocked(&q, 0, jute.AuthFailed); b != nil {
+		c.endLocked(jute.AppendBuffer(b, nil), &q, 0)
 	}
 	c.closeLocked()
 	c.mu.Unlock()

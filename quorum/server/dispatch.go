@@ -13,14 +13,12 @@ import (
 func (c *conn) dispatch(h jute.RequestHeader, now int64) bool {
 	q := request{xid: h.Xid, op: h.Op, body: c.body.Rest(), auth: c.auth, start: now}
 	switch h.Op {
-	case jute.OpAuth:
-		return c.authenticate(&q)
-	case jute.OpSASL:
-		return c.refuseSASL(&q)
+	case jute.OpAuth, jute.OpSASL:
+		return c.identification(q)
 	}
 	if !c.mayAsk() {
 		c.srv.log.Warn("client shows none of the identities that are asked for", "remote", c.remote, "session", hex(c.session.Load()), "wanted", c.srv.cfg.EnforceAuthSchemes)
-		return c.refuse(&q, jute.SessionClosedRequireSASL)
+		return c.refuse(q, jute.SessionClosedRequireSASL)
 	}
 	switch h.Op {
 	case jute.OpPing, jute.OpExists, jute.OpGetData, jute.OpGetACL, jute.OpGetChildren, jute.OpGetChildren2,
@@ -29,9 +27,9 @@ func (c *conn) dispatch(h jute.RequestHeader, now int64) bool {
 		c.readInTurn(q)
 		return true
 	case jute.OpReconfig:
-		return c.reconfig(&q)
+		return c.reconfig(q)
 	}
-	s, op, code := c.prepare(&q)
+	s, op, code := c.prepare(q)
 	if code != jute.OK {
 		c.answerInTurn(q, code)
 		return true
@@ -72,9 +70,9 @@ func (c *conn) answerInTurn(q request, code jute.Code) {
 }
 
 // refuse answers with a code and ends the connection.
-func (c *conn) refuse(q *request, code jute.Code) bool {
+func (c *conn) refuse(q request, code jute.Code) bool {
 	c.mu.Lock()
-	c.replyCodeLocked(q, 0, code)
+	c.replyCodeLocked(&q, 0, code)
 	c.closeLocked()
 	c.mu.Unlock()
 	return false
@@ -161,7 +159,7 @@ func (c *conn) settle() bool {
 const configPath = "/zookeeper/config"
 
 // reconfig changes the ensemble. It is rare, so the reader waits for it.
-func (c *conn) reconfig(q *request) bool {
+func (c *conn) reconfig(q request) bool {
 	if !c.settle() {
 		return false
 	}
@@ -187,12 +185,12 @@ func (c *conn) reconfig(q *request) bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if err != nil {
-			c.replyCodeLocked(q, s.Zxid(), codeOf(err))
+			c.replyCodeLocked(&q, s.Zxid(), codeOf(err))
 			return
 		}
-		if b := c.beginLocked(q, s.Zxid(), jute.OK); b != nil {
+		if b := c.beginLocked(&q, s.Zxid(), jute.OK); b != nil {
 			m := jute.ReconfigResponse{Data: data, Stat: st}
-			c.endLocked(m.AppendTo(b), q, s.Zxid())
+			c.endLocked(m.AppendTo(b), &q, s.Zxid())
 		}
 	})
 	c.heard.Store(c.srv.now())

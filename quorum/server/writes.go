@@ -7,8 +7,8 @@ import (
 
 // prepare makes the operation of a write, or the code by which the request is refused without
 // asking the ensemble. What the packet holds is copied: the operation outlives it.
-func (c *conn) prepare(q *request) (slot, tree.Op, jute.Code) {
-	s := slot{request: *q, bytes: len(q.body)}
+func (c *conn) prepare(q request) (slot, tree.Op, jute.Code) {
+	s := slot{request: q, bytes: len(q.body)}
 	s.body = nil
 	r := &c.body
 	switch q.op {
