@@ -84,13 +84,13 @@ func textOf(v asn1.RawValue) (string, bool) {
 	return "", false
 }
 
-// escape2253 puts backslashes before what means something in a name, and before spaces at
-// either end.
+// escape2253 puts backslashes before what means something in a name, wherever it stands, and
+// before spaces at either end.
 func escape2253(s string) string {
 	var b strings.Builder
 	for i, r := range s {
 		end := i == 0 || i+utf8.RuneLen(r) == len(s)
-		if strings.ContainsRune(`,=+<>#;"\`, r) && (r != '#' || i == 0) && r != '=' || r == ' ' && end {
+		if strings.ContainsRune(`,=+<>#;"\`, r) || r == ' ' && end {
 			b.WriteByte('\\')
 		}
 		b.WriteRune(r)
