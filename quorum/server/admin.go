@@ -94,10 +94,10 @@ var commands = []command{
 	{[]string{"zabstate"}, true, (*Server).cmdZabState},
 }
 
-// Admin serves AdminServer's commands below a path such as "/commands": a list of them there,
+// AdminHandler serves AdminServer's commands below a path such as "/commands": a list of them there,
 // each as JSON at its name. It answers GET only and changes nothing but counters and the trace
 // mask.
-func (s *Server) Admin(root string) http.Handler {
+func (s *Server) AdminHandler(root string) http.Handler {
 	root = "/" + strings.Trim(root, "/")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, ok := strings.CutPrefix(r.URL.Path, root)

@@ -23,7 +23,7 @@ func TestBesideDebiansZooKeeper(t *testing.T) {
 	zkserver.Need(t)
 	theirs := zkserver.Launch(t, zkserver.Options{Config: map[string]string{"4lw.commands.whitelist": "*", "tickTime": "2000"}}).Servers[0]
 	ours := startPort(t, func(o *Options) { o.Config.MaxClientCnxns, o.Facts.DataDir = 60, "/some/where" })
-	web := httptest.NewServer(ours.s.Admin("/commands"))
+	web := httptest.NewServer(ours.s.AdminHandler("/commands"))
 	defer web.Close()
 	requests(t, theirs.Addr(), ours.addr)
 	scene(t, theirs.Addr())

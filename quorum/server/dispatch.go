@@ -96,7 +96,7 @@ func (c *conn) submit(s slot, op tree.Op) bool {
 	c.pushLocked(s)
 	c.mu.Unlock()
 	t := tree.Txn{
-		Origin: c.srv.origin, Req: s.number, Session: c.session.Load(),
+		Origin: c.srv.origin.Load(), Req: s.number, Session: c.session.Load(),
 		ConnGen: c.connGen, Auth: c.auth, Op: op,
 	}
 	if op.Kind != tree.CreateSession {
@@ -158,7 +158,8 @@ func (c *conn) settle() bool {
 
 const configPath = "/zookeeper/config"
 
-// reconfig changes the ensemble. It is rare, so the reader waits for it.
+// reconfig changes the ensemble. It is rare, so the reader waits for it. The reply comes when
+// this server has applied what the leader had when the change was done.
 func (c *conn) reconfig(q request) bool {
 	if !c.settle() {
 		return false
@@ -176,25 +177,26 @@ func (c *conn) reconfig(q request) bool {
 		ctx, cancel := context.WithTimeout(c.srv.ctx, c.srv.cfg.MaxSessionTimeout)
 		err = c.srv.member.Reconfig(ctx, &r)
 		cancel()
+		c.heard.Store(c.srv.now())
 	}
-	c.srv.member.Read(func(s *tree.State) {
-		data, st, readErr := s.Get(configPath)
-		if err == nil {
-			err = readErr
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if err != nil {
-			c.replyCodeLocked(&q, s.Zxid(), codeOf(err))
-			return
-		}
-		if b := c.beginLocked(&q, s.Zxid(), jute.OK); b != nil {
-			m := jute.ReconfigResponse{Data: data, Stat: st}
-			c.endLocked(m.AppendTo(b), &q, s.Zxid())
-		}
-	})
-	c.heard.Store(c.srv.now())
-	return true
+	if err != nil {
+		c.answerInTurn(q, codeOf(err))
+		return true
+	}
+	return c.submit(slot{request: request{xid: q.xid, op: q.op, start: q.start}}, tree.Op{Kind: tree.Noop})
+}
+
+// configLocked answers a reconfig with the configuration that is valid now.
+func (c *conn) configLocked(s *tree.State, q *request) {
+	data, st, err := s.Get(configPath)
+	if err != nil {
+		c.replyCodeLocked(q, s.Zxid(), codeOf(err))
+		return
+	}
+	if b := c.beginLocked(q, s.Zxid(), jute.OK); b != nil {
+		m := jute.ReconfigResponse{Data: data, Stat: st}
+		c.endLocked(m.AppendTo(b), q, s.Zxid())
+	}
 }
 
 // codeOf is what a client is told of an error.

@@ -253,3 +253,28 @@ func FuzzDispatch(f *testing.F) {
 		here.Close()
 	})
 }
+
+func TestMultiReadOfTooMuchIsRefused(t *testing.T) {
+	p := startPort(t, func(o *Options) { o.Config.OutputBytes = 1 << 20 })
+	victim, c := p.client(), p.client()
+	c.create("/big", string(bytes.Repeat([]byte("x"), 500_000)))
+	var m jute.MultiRequest
+	for range 10_000 { // 5 GB
+		m.Ops = append(m.Ops, jute.MultiOp{Type: jute.OpGetData, Path: "/big"})
+	}
+	c.send(jute.OpMultiRead, &m)
+	c.closed()
+	if data, _, _ := victim.get("/big", false); len(data) != 500_000 {
+		t.Error(len(data))
+	}
+}
+
+// One reply may be larger than what may wait.
+func TestOneLargeReplyIsGiven(t *testing.T) {
+	p := startPort(t, func(o *Options) { o.Config.OutputBytes = 10_000 })
+	c := p.client()
+	c.create("/big", string(bytes.Repeat([]byte("x"), 500_000)))
+	if data, _, code := c.get("/big", false); len(data) != 500_000 {
+		t.Error(len(data), code)
+	}
+}

@@ -23,11 +23,13 @@ func (c *conn) roomLocked() []byte {
 	return c.out.b
 }
 
-// queuedLocked notes that the queue is now b. A queue that is too long means that the client
-// does not read: nothing may be left out, so the connection ends.
+// queuedLocked notes that the queue is now b. A queue that was too long already means that the
+// client does not read: nothing may be left out, so the connection ends. What is queued to an
+// empty queue may be of any size.
 func (c *conn) queuedLocked(b []byte) {
+	waiting := len(c.out.b) + c.inflight
 	c.out.b = b
-	if len(b)+c.inflight > c.srv.cfg.OutputBytes {
+	if waiting > c.srv.cfg.OutputBytes {
 		c.srv.stats.overflows.Add(1)
 		c.killLocked("it does not read its replies")
 	}

@@ -260,8 +260,10 @@ func (c *conn) multiRead(s *tree.State, q *request) {
 			return
 		}
 		b = appendResult(b, readOne(s, o, q.auth))
-		if len(b)+c.inflight > c.srv.cfg.OutputBytes {
-			break // endLocked ends the connection
+		if len(b)-c.replyAt > c.srv.cfg.OutputBytes {
+			c.srv.stats.overflows.Add(1)
+			c.killLocked("one multi read asks for too much at once")
+			return
 		}
 	}
 	end := jute.MultiHeader{Type: jute.OpError, Done: true, Err: -1}

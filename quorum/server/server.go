@@ -19,7 +19,8 @@ import (
 type Server struct {
 	member Member
 	handle Handle
-	origin uint64
+	// origin is 0 until Attach has returned: what is applied before is nobody's here.
+	origin atomic.Uint64
 	cfg    Config
 	facts  Facts
 	clock  clock.Clock
@@ -69,7 +70,7 @@ func Start(o Options) (*Server, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.sink = &sink{srv: s}
 	s.handle = s.member.Attach(s.sink)
-	s.origin = s.handle.Origin()
+	s.origin.Store(s.handle.Origin())
 	s.mu.Lock()
 	s.sweeper = s.clock.AfterFunc(s.sweepEvery(), s.sweep)
 	s.mu.Unlock()

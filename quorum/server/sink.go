@@ -15,7 +15,7 @@ type sink struct {
 // then the reads that waited behind it.
 func (k *sink) Applied(s *tree.State, o *tree.Outcome) {
 	k.fire(o)
-	if o.Txn.Origin == k.srv.origin {
+	if o.Txn.Origin == k.srv.origin.Load() {
 		if c := k.srv.find(o.Txn.Session); c != nil {
 			k.answer(c, s, o)
 		}
@@ -66,6 +66,8 @@ func (k *sink) answer(c *conn, s *tree.State, o *tree.Outcome) {
 		return
 	case w.op == jute.OpCreateSession:
 		c.welcomeLocked(&w.request, s.Zxid())
+	case w.op == jute.OpReconfig && o.Result.Code == jute.OK:
+		c.configLocked(s, &w.request)
 	default:
 		c.outcomeLocked(&w, &o.Result, s.Zxid())
 	}
