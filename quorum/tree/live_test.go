@@ -218,6 +218,9 @@ func dumpState(s *State) (lines []string) {
 // TestLikeZooKeeper runs random scripts on Debian's ZooKeeper and on a State: every code,
 // name, Stat and zxid must be the same, and at the end the whole trees.
 func TestLikeZooKeeper(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts two servers")
+	}
 	zkserver.Need(t)
 	for _, enforce := range []bool{false, true} {
 		t.Run(fmt.Sprintf("quotas enforced %v", enforce), func(t *testing.T) {

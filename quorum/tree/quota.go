@@ -168,6 +168,11 @@ func (s *State) quotaNodeMade(path string, n *node) {
 		s.note(undo{kind: undoQuotaOn, path: at})
 		return
 	}
+	s.recount(path, n, at)
+}
+
+// recount makes a stats node say what there is at and below the path at.
+func (s *State) recount(statsPath string, stats *node, at string) {
 	t := parseTrack("")
 	t.count, t.bytes = 0, 0
 	if top := s.find(at); top != nil {
@@ -175,7 +180,15 @@ func (s *State) quotaNodeMade(path string, n *node) {
 			t.count, t.bytes = t.count+1, t.bytes+int64(len(n.data))
 		}
 	}
-	s.setStats(path, n, t)
+	s.setStats(statsPath, stats, t)
+}
+
+// recountQuota counts anew for the quota of a path, if it has a stats node.
+func (s *State) recountQuota(at string) {
+	path := quotaPath + at + "/" + statsName
+	if n := s.find(path); n != nil {
+		s.recount(path, n, at)
+	}
 }
 
 // quotaNodeGone follows the deletion of a node.
