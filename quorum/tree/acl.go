@@ -22,8 +22,9 @@ const (
 // Super is who passes every ACL.
 var Super = jute.ID{Scheme: schemeSuper}
 
-// allowed tells whether one with these identities has one of perms (ZooKeeperServer.checkACL).
-func allowed(list []jute.ACL, perms int32, auth []jute.ID) bool {
+// Allows tells whether a list gives one with these identities one of perms
+// (ZooKeeperServer.checkACL). An empty list gives everything.
+func Allows(list []jute.ACL, perms int32, auth []jute.ID) bool {
 	if len(list) == 0 {
 		return true
 	}
@@ -147,7 +148,7 @@ func validID(id jute.ID) bool {
 		_, ok := ipPrefix(id.ID)
 		return ok
 	case schemeX509:
-		return distinguishedName(id.ID)
+		return validX500(id.ID)
 	}
 	return false
 }
@@ -155,17 +156,6 @@ func validID(id jute.ID) bool {
 // digestParts counts as Java's split(":") does, which forgets empty parts at the end.
 func digestParts(id string) int {
 	return strings.Count(strings.TrimRight(id, ":"), ":") + 1
-}
-
-// distinguishedName tells whether id has the form of one: key=value, separated by commas.
-func distinguishedName(id string) bool {
-	for part := range strings.SplitSeq(id, ",") {
-		key, _, ok := strings.Cut(part, "=")
-		if !ok || strings.TrimSpace(key) == "" {
-			return false
-		}
-	}
-	return true
 }
 
 // MaskDigests is what one who may read but not change an ACL is shown of it.

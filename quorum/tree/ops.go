@@ -10,7 +10,7 @@ import (
 
 // may tells whether who asks has one of perms on a node. No ACL binds the ensemble itself.
 func (s *State) may(t *Txn, n *node, perms int32) bool {
-	return t.Session == 0 || s.flags&SkipACL != 0 || allowed(s.acls.entries[n.acl.list()].list, perms, t.Auth)
+	return t.Session == 0 || s.flags&SkipACL != 0 || Allows(s.listOf(n), perms, t.Auth)
 }
 
 // create makes a node. The order of the checks is ZooKeeper's (PrepRequestProcessor): it
@@ -212,13 +212,14 @@ func (s *State) remove(path string, n *node) {
 	parent.more.pzxid = s.step.zxid
 	s.digest += s.nodeDigest(hash, parent)
 	s.note(undo{kind: undoDelete, node: n, at: at})
+	list := s.listOf(n)
 	s.releaseACL(n.acl.list())
 	s.disown(n)
 	s.nodes--
 	s.bytes -= int64(len(path) + len(n.data))
 	s.quotaNodeGone(path, n.name)
 	s.countQuota(path, -int64(len(n.data)), -1)
-	s.step.out.Changes = append(s.step.out.Changes, Change{Kind: NodeDeleted, Path: path, Ephemeral: n.ephemeral()})
+	s.step.out.Changes = append(s.step.out.Changes, Change{Kind: NodeDeleted, Path: path, Ephemeral: n.ephemeral(), ACL: list})
 }
 
 func (s *State) setData(t *Txn, op *Op, r *OpResult) jute.Code {
@@ -329,5 +330,5 @@ func (s *State) check(t *Txn, op *Op, r *OpResult) jute.Code {
 
 func (s *State) changed(kind ChangeKind, path string, n *node) {
 	s.step.out.Changes = append(s.step.out.Changes,
-		Change{Kind: kind, Path: path, Ephemeral: n.ephemeral(), Data: n.bytes(), Stat: n.stat()})
+		Change{Kind: kind, Path: path, Ephemeral: n.ephemeral(), Data: n.bytes(), Stat: n.stat(), ACL: s.listOf(n)})
 }

@@ -47,7 +47,7 @@ func (s *State) ACL(path string) ([]jute.ACL, jute.Stat, error) {
 	if n == nil {
 		return nil, jute.Stat{}, jute.NoNode
 	}
-	return s.acls.entries[n.acl.list()].list, n.stat(), nil
+	return s.listOf(n), n.stat(), nil
 }
 
 // Allowed tells whether one with these identities has one of the permissions on a node. The
@@ -57,7 +57,7 @@ func (s *State) Allowed(path string, perms int32, auth []jute.ID) error {
 	switch {
 	case n == nil:
 		return jute.NoNode
-	case s.flags&SkipACL == 0 && !allowed(s.acls.entries[n.acl.list()].list, perms, auth):
+	case s.flags&SkipACL == 0 && !Allows(s.listOf(n), perms, auth):
 		return jute.NoAuth
 	}
 	return nil
@@ -100,7 +100,7 @@ func (n *node) subtree(yield func(*node) bool) {
 // nor acl is to be written to.
 func (s *State) Walk(yield func(path string, data []byte, st jute.Stat, acl []jute.ACL) bool) {
 	for n := range s.root.subtree {
-		if !yield(n.path(), n.bytes(), n.stat(), s.acls.entries[n.acl.list()].list) {
+		if !yield(n.path(), n.bytes(), n.stat(), s.listOf(n)) {
 			return
 		}
 	}

@@ -308,6 +308,12 @@ func TestAuthInACLIsWhoAsks(t *testing.T) {
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("%v %v, want %v", got, err, want)
 	}
+	for _, op := range []Op{set("/b", "x", -1), del("/b", -1)} { // also of what is gone
+		o := applyAll(t, s, 0, 0, Txn{Op: op})[0]
+		if len(o.Changes) != 1 || fmt.Sprint(o.Changes[0].ACL) != fmt.Sprint(want) || Allows(o.Changes[0].ACL, jute.PermWrite, bob) {
+			t.Errorf("%+v", o.Changes)
+		}
+	}
 	if masked := MaskDigests(got); masked[1].ID.ID != "alice:x" || got[1].ID.ID != "alice:hash" {
 		t.Fatal(masked, got)
 	}

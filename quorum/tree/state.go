@@ -77,6 +77,9 @@ func (s *State) attach(parent, n *node) {
 	m.kids.add(s.seed, n)
 }
 
+// listOf returns a node's ACL.
+func (s *State) listOf(n *node) []jute.ACL { return s.acls.entries[n.acl.list()].list }
+
 // child returns a child of n by name, or nil.
 func (s *State) child(n *node, name string) *node {
 	if n.more == nil {

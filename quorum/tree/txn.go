@@ -109,17 +109,19 @@ const (
 )
 
 // Change is one change of one node, in the order in which they happened. Data and Stat are
-// those after it (none for NodeDeleted) and belong to the state: they are not written to.
+// those after it (none for NodeDeleted), ACL too (of NodeDeleted: the one it had). They belong
+// to the state: they are not written to.
 type Change struct {
 	Kind      ChangeKind
 	Path      string
 	Ephemeral bool
 	Data      []byte
 	Stat      jute.Stat
+	ACL       []jute.ACL
 }
 
 // Outcome is what became of one Txn. It and what it points to is valid during the call that
-// hands it over only, Data and strings apart.
+// hands it over only, Data, ACLs and strings apart.
 type Outcome struct {
 	Txn     *Txn
 	Result  Result
