@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
@@ -70,7 +71,7 @@ var (
 	watcher   = regexp.MustCompile(`(?m)^\nWATCHER::\n`)
 	event     = regexp.MustCompile(`(?m)^\nWatchedEvent (.*)\n`)
 	logLine   = regexp.MustCompile(`(?m)^SLF4J: .*\n`)
-	ephemeral = regexp.MustCompile(`(?m)^\[/es-0000000005, /es-0000000004\]$`)
+	paths     = regexp.MustCompile(`(?m)^\[/.*\]$`)
 	cause     = regexp.MustCompile(`(?m)(KeeperErrorCode = ConnectionLoss for \S+) \(.*\)$`)
 )
 
@@ -90,7 +91,11 @@ func scrub(r result) (scrubbed result, events []string) {
 	out = hexNumber.ReplaceAllString(out, "0xN")
 	out = date.ReplaceAllString(out, "${1}DATE")
 	out = version.ReplaceAllString(out, "$1")
-	out = ephemeral.ReplaceAllString(out, "[/es-0000000004, /es-0000000005]")
+	out = paths.ReplaceAllStringFunc(out, func(line string) string {
+		list := strings.Split(line[1:len(line)-1], ", ")
+		slices.Sort(list)
+		return "[" + strings.Join(list, ", ") + "]"
+	})
 	errs := logLine.ReplaceAllString(r.errs, "")
 	errs = strings.NewReplacer("get [-s] [-w] [-b] [-x] path", "get [-s] [-w] path", "\thelp \n", "").Replace(errs)
 	errs = cause.ReplaceAllString(errs, "$1")
@@ -110,20 +115,14 @@ func sortRemoved(events []string) {
 	}
 }
 
-// compare holds a run of ours against one of theirs.
-func compare(t *testing.T, got, want result) {
-	t.Helper()
-	g, gotEvents := scrub(got)
-	w, wantEvents := scrub(want)
-	diff(t, "output", g.out, w.out)
-	diff(t, "error output", g.errs, w.errs)
-	diff(t, "events", strings.Join(gotEvents, "\n"), strings.Join(wantEvents, "\n"))
-	if g.code != w.code {
-		t.Errorf("exit code %d, ZooKeeper's is %d", g.code, w.code)
-	}
+// transcript is a run as a text that can be compared.
+func transcript(r result) string {
+	r, events := scrub(r)
+	return fmt.Sprintf("-- output\n%s-- error output\n%s-- events\n%s\n-- exit code %d\n", r.out, r.errs, strings.Join(events, "\n"), r.code)
 }
 
-func diff(t *testing.T, what, got, want string) {
+// compare holds a run of ours against one of theirs.
+func compare(t *testing.T, got, want string) {
 	t.Helper()
 	if got == want {
 		return
@@ -131,27 +130,58 @@ func diff(t *testing.T, what, got, want string) {
 	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
 	for i := range max(len(g), len(w)) {
 		if i >= len(g) || i >= len(w) || g[i] != w[i] {
-			t.Errorf("%s differs at line %d\n ours: %q\ntheirs: %q\n-- ours --\n%s\n-- theirs --\n%s", what, i+1, g[min(i, len(g)):], w[min(i, len(w)):], got, want)
-			return
+			t.Fatalf("line %d differs\n  ours: %q\ntheirs: %q\n-- ours, whole\n%s\n-- theirs, whole\n%s", i+1, g[min(i, len(g)):][:1], w[min(i, len(w)):][:1], got, want)
 		}
 	}
 }
 
-// The same session on the same kind of server, by both shells.
-func TestSessionAsZooKeepers(t *testing.T) {
-	zkserver.Need(t)
-	t.Setenv("TZ", "UTC")
+// session runs the commands of testdata/session.txt.
+func session(t *testing.T, shell func(*testing.T, string, ...string) result, server string) string {
+	t.Helper()
 	script, err := os.ReadFile("testdata/session.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := func(shell func(*testing.T, string, ...string) result) result {
-		e := zkserver.Launch(t, zkserver.Options{Config: map[string]string{"extendedTypesEnabled": "true"}})
-		at := e.ConnectString()
-		r := shell(t, strings.ReplaceAll(string(script), "SERVER", at), "-server", at)
-		return result{strings.ReplaceAll(r.out, at, "SERVER"), strings.ReplaceAll(r.errs, at, "SERVER"), r.code}
+	r := shell(t, strings.ReplaceAll(string(script), "SERVER", server), "-server", server)
+	return strings.ReplaceAll(transcript(r), server, "SERVER")
+}
+
+// golden is what ZooKeeper's shell made of that session on ZooKeeper.
+const golden = "testdata/session.golden"
+
+func wantSession(t *testing.T) string {
+	t.Helper()
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
 	}
-	compare(t, run(ours), run(theirs))
+	return string(want)
+}
+
+func debian(t *testing.T) string {
+	return zkserver.Launch(t, zkserver.Options{Config: map[string]string{"extendedTypesEnabled": "true"}}).ConnectString()
+}
+
+// The golden file is true: it is what Debian's shell prints on Debian's server. With
+// UPDATE_GOLDEN=1 it is written anew.
+func TestGoldenIsZooKeepers(t *testing.T) {
+	zkserver.Need(t)
+	got := session(t, theirs, debian(t))
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	compare(t, got, wantSession(t))
+}
+
+func TestSessionOnZooKeeper(t *testing.T) {
+	zkserver.Need(t)
+	compare(t, session(t, ours, debian(t)), wantSession(t))
+}
+
+func TestSessionOnOurServer(t *testing.T) {
+	compare(t, session(t, ours, ownServer(t)), wantSession(t))
 }
 
 // One command a run, for the exit codes.
@@ -167,7 +197,7 @@ func TestCommandsAsZooKeepers(t *testing.T) {
 		{"-server", "127.0.0.1:1", "stat", "/"},
 	} {
 		t.Run(strings.Join(args[2:], " "), func(t *testing.T) {
-			compare(t, ours(t, "", args...), theirs(t, "", args...))
+			compare(t, transcript(ours(t, "", args...)), transcript(theirs(t, "", args...)))
 		})
 	}
 }
