@@ -57,6 +57,9 @@ func TestAgainstZooKeeper(t *testing.T) {
 func testServer(t *testing.T, address string) {
 	ctx := patience(t)
 	base := connect(t, address, nil)
+	if err := base.WaitConnected(ctx); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := base.Create(ctx, "/root", nil, nil, jute.Persistent); err != nil {
 		t.Fatal(err)
 	}

@@ -39,9 +39,12 @@ func clientAddresses(configuration string) string {
 		case key == "version":
 			version = value
 		case strings.HasPrefix(key, "server."):
-			if _, client, ok := strings.Cut(value, ";"); ok {
-				addresses = append(addresses, withHost(client))
+			// A server that does not say where leaves its comma.
+			_, client, ok := strings.Cut(value, ";")
+			if ok {
+				client = withHost(client)
 			}
+			addresses = append(addresses, client)
 		}
 	}
 	return version + " " + strings.Join(addresses, ",")

@@ -34,7 +34,7 @@ func explain(err error) error {
 		return failure(err.Error())
 	}
 	at := e.Path
-	if at == "" {
+	if at == "" && e.Op != jute.OpReconfig {
 		at = "null"
 	}
 	switch e.Code {

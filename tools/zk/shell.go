@@ -149,6 +149,9 @@ func (s *shell) line(ctx context.Context, line string) {
 // run runs a command and tells its failure.
 func (s *shell) run(ctx context.Context, args []string) {
 	err := s.command(ctx, args)
+	if s.quit {
+		return // with the code of the command before
+	}
 	s.exit = 0
 	if err == nil {
 		return
@@ -259,11 +262,7 @@ func (s *shell) redo(ctx context.Context, number string) error {
 		return failure("No redoing redos")
 	}
 	s.history[s.count] = s.history[int(i)]
-	s.run(ctx, args)
-	if s.exit != 0 {
-		// It was told already.
-		return nil
-	}
+	s.run(ctx, args) // which tells what fails
 	return nil
 }
 

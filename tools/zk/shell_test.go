@@ -137,7 +137,7 @@ func TestACLs(t *testing.T) {
 
 func TestClientAddresses(t *testing.T) {
 	const text = "server.1=a:2888:3888:participant;127.0.0.1:2181\nserver.2=b:2888:3888:observer;2182\nserver.3=c:2888:3888\nversion=100000000"
-	if got := clientAddresses(text); got != "100000000 127.0.0.1:2181,0.0.0.0:2182" {
+	if got := clientAddresses(text); got != "100000000 127.0.0.1:2181,0.0.0.0:2182," {
 		t.Errorf("got %q", got)
 	}
 	if got := clientAddresses(""); got != " " {

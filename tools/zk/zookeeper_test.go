@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -200,4 +201,40 @@ func TestCommandsAsZooKeepers(t *testing.T) {
 			compare(t, transcript(ours(t, "", args...)), transcript(theirs(t, "", args...)))
 		})
 	}
+}
+
+var configVersion = regexp.MustCompile(`(?m)^(version=|)[0-9a-f]{9,}( |$)`)
+
+// Both shells change the same ensemble in turn. The leader stays, and is asked: a server
+// that is to go takes its clients with it.
+func TestReconfigAsZooKeepers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts an ensemble of three")
+	}
+	zkserver.Need(t)
+	e := zkserver.Launch(t, zkserver.Options{Servers: 3, Config: map[string]string{"reconfigEnabled": "true", "skipACL": "yes", "standaloneEnabled": "false"}})
+	leader, err := e.Leader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaves := fmt.Sprint(leader.ID%3 + 1)
+	whole := ours(t, "", "-server", leader.Addr(), "config")
+	members := regexp.MustCompile(`(?m)^server\..*$`).FindAllString(whole.out, -1)
+	file := filepath.Join(t.TempDir(), "members")
+	if err := os.WriteFile(file, []byte(strings.Join(members, "\n")+"\n"), 0o644); err != nil || len(members) != 3 {
+		t.Fatalf("%v, %+v", err, whole)
+	}
+	back := members[slices.IndexFunc(members, func(m string) bool { return strings.HasPrefix(m, "server."+leaves+"=") })]
+	input := strings.Join([]string{
+		"config -c", "config -s", "reconfig -v 1 -remove " + leaves, "reconfig -remove " + leaves, "config", "reconfig -add " + back, "config",
+		"reconfig -remove 9", "reconfig -add nonsense", "reconfig -members " + strings.Join(members, ","), "reconfig -s -remove " + leaves,
+		"reconfig -file " + file, "reconfig -file /no/such/file", "quit",
+	}, "\n") + "\n"
+	run := func(shell func(*testing.T, string, ...string) result) string {
+		r := shell(t, input, "-server", leader.Addr())
+		// Java adds its own words for a file that is not there.
+		r.errs = regexp.MustCompile(`(?m)^(Error processing /no/such/file).*$`).ReplaceAllString(r.errs, "$1")
+		return configVersion.ReplaceAllString(transcript(r), "${1}VERSION$2")
+	}
+	compare(t, run(ours), run(theirs))
 }
