@@ -57,6 +57,19 @@ func (s *State) create(t *Txn, op *Op, r *OpResult) jute.Code {
 	return jute.OK
 }
 
+// target returns the node at a path, or what is wrong with the path. A path that leads to a
+// node is good, so it is not looked at once more.
+func (s *State) target(path string) (*node, jute.Code) {
+	n := s.find(path)
+	switch {
+	case n != nil && path != "":
+		return n, jute.OK
+	case jute.CheckPath(path, false) != nil:
+		return nil, jute.BadArguments
+	}
+	return nil, jute.NoNode
+}
+
 // newOwner returns the owner field of a node to be made.
 func (s *State) newOwner(t *Txn, op *Op) (int64, jute.Code) {
 	switch {
@@ -223,13 +236,10 @@ func (s *State) remove(path string, n *node) {
 }
 
 func (s *State) setData(t *Txn, op *Op, r *OpResult) jute.Code {
-	if jute.CheckPath(op.Path, false) != nil {
-		return jute.BadArguments
-	}
-	n := s.find(op.Path)
+	n, code := s.target(op.Path)
 	switch {
 	case n == nil:
-		return jute.NoNode
+		return code
 	case !s.may(t, n, jute.PermWrite):
 		return jute.NoAuth
 	case s.overQuota(op.Path, int64(len(op.Data)-len(n.data)), 0):
@@ -282,17 +292,16 @@ func (s *State) setConfig(text []byte) {
 }
 
 func (s *State) setACL(t *Txn, op *Op, r *OpResult) jute.Code {
-	if jute.CheckPath(op.Path, false) != nil {
-		return jute.BadArguments
+	n, code := s.target(op.Path)
+	if code == jute.BadArguments {
+		return code
 	}
 	acl, ok := s.fixACL(t, op.ACL)
-	if !ok {
-		return jute.InvalidACL
-	}
-	n := s.find(op.Path)
 	switch {
+	case !ok:
+		return jute.InvalidACL
 	case n == nil:
-		return jute.NoNode
+		return code
 	case !s.may(t, n, jute.PermAdmin):
 		return jute.NoAuth
 	case op.Version != -1 && op.Version != n.aversion():
@@ -312,13 +321,10 @@ func (s *State) setACL(t *Txn, op *Op, r *OpResult) jute.Code {
 }
 
 func (s *State) check(t *Txn, op *Op, r *OpResult) jute.Code {
-	if jute.CheckPath(op.Path, false) != nil {
-		return jute.BadArguments
-	}
-	n := s.find(op.Path)
+	n, code := s.target(op.Path)
 	switch {
 	case n == nil:
-		return jute.NoNode
+		return code
 	case !s.may(t, n, jute.PermRead):
 		return jute.NoAuth
 	case op.Version != -1 && op.Version != n.version:
