@@ -139,8 +139,8 @@ func (n *Node) closeTransport() {
 // watchStores ends the node when its stores say that they failed.
 func (n *Node) watchStores() {
 	select {
-	case <-n.opt.Stores.Failed:
-		n.fuse.blow(&StoreError{Op: "use its log", Err: n.opt.Stores.Err()})
+	case err := <-n.opt.Stores.Failed:
+		n.fuse.blow(&StoreError{Op: "use its log", Err: err})
 	case <-n.stop:
 	}
 }

@@ -30,10 +30,9 @@ type Stores struct {
 	Log       raft.LogStore
 	Stable    raft.StableStore
 	Snapshots raft.SnapshotStore
-	// Failed, if set, is closed when the stores became useless outside of a call, as by a write
-	// that does not return; Err tells why. The node ends with it.
-	Failed <-chan struct{}
-	Err    func() error
+	// Failed, if set, tells the first error by which the stores became useless, such as a
+	// write that did not return. The node ends with it.
+	Failed <-chan error
 }
 
 // Options is what Start needs. Zero values mean what the comments say.
@@ -161,7 +160,10 @@ func raftConfig(o *Options, id raft.ServerID, tracksCommits bool, stop <-chan st
 	c.TrailingLogs = o.TrailingLogs
 	c.SnapshotThreshold = o.SnapshotEntries
 	c.NoLegacyTelemetry = true
-	c.RestoreCommittedLogs = tracksCommits
+	// RestoreCommittedLogs stays off. In hashicorp/raft 1.8.0 NewRaft looks for the configuration
+	// only above what it restored, so that a server forgets who its ensemble is, and it hangs when
+	// there is more to restore than its queue to the state machine holds.
+	_ = tracksCommits
 	c.Logger = newRaftLog(o.Log, o.Clock, stop)
 	return c
 }
