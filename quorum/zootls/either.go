@@ -109,6 +109,9 @@ func (c *Conn) Close() error {
 	return c.Conn.Close()
 }
 
+// NetConn is the socket, as that of a tls.Conn: closing it waits for nothing.
+func (c *Conn) NetConn() net.Conn { return c.Conn }
+
 // ConnectionState tells what the handshake agreed on. HandshakeComplete is false for a plain
 // connection, and before the first Read has returned.
 func (c *Conn) ConnectionState() tls.ConnectionState {
