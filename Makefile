@@ -7,8 +7,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 SHIMS   := kafka-server-start kafka-server-stop kafka-topics kafka-console-producer kafka-console-consumer kafka-get-offsets kafka-dump-log \
            kafka-configs kafka-client-metrics kafka-consumer-groups kafka-groups kafka-delete-records \
            kafka-leader-election kafka-log-dirs kafka-reassign-partitions kafka-cluster kafka-broker-api-versions kafka-features kafka-metadata-quorum \
-           kafka-producer-perf-test kafka-consumer-perf-test kafka-e2e-latency \
-           zkCli
+           kafka-producer-perf-test kafka-consumer-perf-test kafka-e2e-latency
+ZK_SHIMS := zkServer zkServer-initialize zkCli
 
 TOTALS    := bin/test-totals
 GOTEST    := $(GO) run ./tools/gotest -totals $(TOTALS)
@@ -25,10 +25,11 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 .PHONY: build
-build: ## bin/millrace (one static binary) and bin/kafka-*.sh
+build: ## bin/millrace (one static binary), bin/kafka-*.sh and bin/zk*.sh
 	@mkdir -p bin
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/millrace ./cmd/millrace
 	@for s in $(SHIMS); do install -m 755 tools/shim/shim.sh bin/$$s.sh; done
+	@for s in $(ZK_SHIMS); do install -m 755 tools/shim/zkshim.sh bin/$$s.sh; done
 
 .PHONY: run
 run: build ## start a broker on 127.0.0.1:9092 with its data in ./data
@@ -41,6 +42,15 @@ install: build ## copy bin/, config/ and the systemd unit to PREFIX (default /op
 	test -e $(PREFIX)/config/server.properties || install -m 644 tools/config/server.properties $(PREFIX)/config/
 	install -m 644 tools/systemd/*.service $(PREFIX)/systemd/
 PREFIX ?= /opt/kafka
+
+.PHONY: install-quorum
+install-quorum: build ## the same for a server of the quorum: bin/, conf/ and the unit to ZK_PREFIX (default /opt/zookeeper)
+	install -d $(ZK_PREFIX)/bin $(ZK_PREFIX)/conf $(ZK_PREFIX)/systemd
+	install -m 755 bin/millrace bin/zk*.sh $(ZK_PREFIX)/bin/
+	install -m 644 tools/config/zoo.cfg $(ZK_PREFIX)/conf/zoo_sample.cfg
+	test -e $(ZK_PREFIX)/conf/zoo.cfg || install -m 644 tools/config/zoo.cfg $(ZK_PREFIX)/conf/
+	install -m 644 tools/systemd/zookeeper-server.service tools/systemd/millrace-quorum.service $(ZK_PREFIX)/systemd/
+ZK_PREFIX ?= /opt/zookeeper
 
 # ---- tests
 

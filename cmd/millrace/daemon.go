@@ -1,25 +1,17 @@
 package main
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/tools/cli"
 )
-
-// daemonVar tells the process in the background which descriptor leads to the process
-// that started it.
-const daemonVar = "MILLRACE_DAEMON_FD"
 
 // daemonWait is how long -daemon waits for the broker to serve: recovery may take longer,
 // and goes on in the background.
@@ -37,36 +29,17 @@ func (o *serverOptions) background(cmd *cobra.Command) error {
 		return err
 	}
 	defer console.Close()
-	read, write, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer read.Close()
-	exe, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	child := exec.Command(exe, o.childArgs()...)
-	child.Stdout, child.Stderr = console, console
-	child.ExtraFiles = []*os.File{write}
-	child.Env = append(os.Environ(), daemonVar+"=3")
-	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := child.Start(); err != nil {
-		write.Close()
-		return err
-	}
-	write.Close()
-	_ = read.SetReadDeadline(time.Now().Add(daemonWait)) // a pipe has deadlines on Linux and macOS
-	word, err := bufio.NewReader(read).ReadString('\n')
+	started, err := cli.Background(o.childArgs(), console, daemonWait)
 	switch {
-	case strings.TrimSpace(word) == "ready":
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		fmt.Fprintf(cmd.ErrOrStderr(), "still starting (process %d), see %s\n", child.Process.Pid, filepath.Join(dir, "server.log"))
-	default:
+	case err != nil:
+		return err
+	case started.Failed:
 		text, _ := os.ReadFile(console.Name())
 		return &cli.ExitError{Code: 1, Message: strings.TrimSpace(string(text))}
+	case !started.Ready:
+		fmt.Fprintf(cmd.ErrOrStderr(), "still starting (process %d), see %s\n", started.PID, filepath.Join(dir, "server.log"))
 	}
-	return child.Process.Release()
+	return nil
 }
 
 // childArgs is this command line without -daemon.
@@ -79,35 +52,6 @@ func (o *serverOptions) childArgs() []string {
 		args = append(args, o.file)
 	}
 	return args
-}
-
-// pipe leads to the process that started this one in the background; zero without one.
-type pipe struct{ file *os.File }
-
-func parentPipe() pipe {
-	if !inBackground() {
-		return pipe{}
-	}
-	return pipe{os.NewFile(3, "parent")}
-}
-
-// inBackground says whether background started this process.
-func inBackground() bool { return os.Getenv(daemonVar) == "3" }
-
-// ready tells the parent that the broker serves.
-func (p pipe) ready() {
-	if p.file != nil {
-		fmt.Fprintln(p.file, "ready")
-		p.file.Close()
-	}
-}
-
-// finish closes the pipe; without ready before it, the parent knows that the start failed.
-func (p pipe) finish(err error) {
-	if p.file != nil && err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		p.file.Close()
-	}
 }
 
 // notifySystemd tells a Type=notify unit about the state (sd_notify(3)); elsewhere nothing.

@@ -30,6 +30,7 @@ import (
 	"github.com/millrace/millrace/tools/groups"
 	"github.com/millrace/millrace/tools/offsets"
 	"github.com/millrace/millrace/tools/partitions"
+	quorumtools "github.com/millrace/millrace/tools/quorum"
 	"github.com/millrace/millrace/tools/reassign"
 	"github.com/millrace/millrace/tools/topics"
 	"github.com/millrace/millrace/tools/zk"
@@ -96,6 +97,8 @@ func toolbox() []tool {
 		{"get-offsets", "kafka-get-offsets", offsets.Command},
 		{"dump-log", "kafka-dump-log", dumplog.Command},
 		{"server-stop", "kafka-server-stop", stopCommand},
+		{"quorum", "zkServer", func(name string) *cobra.Command { return quorumCommand(name, startQuorum) }},
+		{"", "zkServer-initialize", quorumtools.Initialize},
 		{"zk", "zkCli", zk.Command},
 		{"doctor", "", doctor.Command},
 		{"bench", "", bench.Command},
@@ -145,8 +148,9 @@ const rootHelp = `Millrace is a Kafka broker in one binary, with the tools that 
   millrace topics --bootstrap-server 127.0.0.1:9092 --create --topic clicks
   millrace console-producer --bootstrap-server 127.0.0.1:9092 --topic clicks
   millrace console-consumer --bootstrap-server 127.0.0.1:9092 --topic clicks --from-beginning
+  millrace quorum zoo.cfg                run a server of the quorum, a ZooKeeper
 
-Called as kafka-topics.sh, kafka-server-start.sh and so on (see bin/) it is that tool.`
+Called as kafka-topics.sh, zkServer.sh and so on (see bin/) it is that tool.`
 
 // prepare makes args readable for cobra in the manner of Kafka's tools, and serves what
 // all tools share: no argument at all shows the help and fails, --version.

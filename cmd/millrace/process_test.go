@@ -38,12 +38,15 @@ func install(t *testing.T) (home string) {
 		must(t, err)
 		must(t, os.WriteFile(filepath.Join(bin, "millrace"), data, 0o755))
 	}
-	script, err := os.ReadFile(filepath.Join("..", "..", "tools", "shim", "shim.sh"))
-	must(t, err)
 	for _, tool := range toolbox() {
+		shim := "shim.sh"
 		if tool.script == "" {
 			continue
+		} else if strings.HasPrefix(tool.script, "zk") {
+			shim = "zkshim.sh"
 		}
+		script, err := os.ReadFile(filepath.Join("..", "..", "tools", "shim", shim))
+		must(t, err)
 		must(t, os.WriteFile(filepath.Join(bin, tool.script+".sh"), script, 0o755))
 	}
 	return home

@@ -123,10 +123,9 @@ func completeKeys(_ *cobra.Command, _ []string, typed string) ([]string, cobra.S
 }
 
 // serve runs the broker in this process until it is told to stop.
-func (o *serverOptions) serve(cmd *cobra.Command, start startFunc) (err error) {
+func (o *serverOptions) serve(cmd *cobra.Command, start startFunc) error {
 	began := time.Now()
-	parent := parentPipe()
-	defer func() { parent.finish(err) }()
+	parent := cli.ParentPipe()
 	cfg, warnings, err := o.load()
 	if err != nil {
 		return err
@@ -151,14 +150,14 @@ func (o *serverOptions) serve(cmd *cobra.Command, start startFunc) (err error) {
 			return explain(err)
 		}
 	}
-	parent.ready()
+	parent.Ready()
 	notifySystemd("READY=1")
 	id := cfg.Broker.ID
 	if s, ok := srv.(*server); ok {
 		id = s.id // may have been drawn
 	}
 	log.Info(fmt.Sprintf("[KafkaServer id=%d] started", id), "address", srv.Addr(), "version", version, "took", time.Since(began).Round(time.Millisecond))
-	if o.file == "" && !inBackground() {
+	if o.file == "" && !cli.InBackground() {
 		fmt.Fprint(out, banner(srv, cfg.Broker.LogDirs, time.Since(began)))
 	}
 	return awaitEnd(srv, stopping, log)
@@ -172,7 +171,7 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 	stopping, released := make(chan struct{}), make(chan struct{})
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if !inBackground() {
+	if !cli.InBackground() {
 		signal.Notify(signals, syscall.SIGHUP)
 	}
 	go func() {
@@ -206,7 +205,7 @@ func awaitEnd(srv running, stopping <-chan struct{}, log *slog.Logger) error {
 	select {
 	case err := <-ended:
 		if err != nil {
-			log.Error("the broker ended by itself", "error", err)
+			log.Error("the server ended by itself", "error", err)
 		}
 		return errors.Join(err, closeServer(srv))
 	case <-stopping:
@@ -246,35 +245,44 @@ func (o *serverOptions) load() (*config.Config, []config.Warning, error) {
 
 // logger writes to out and, for Kafka's scripts, to logs/server.log under their home.
 func (o *serverOptions) logger(out io.Writer) (*slog.Logger, func(), error) {
+	file := ""
+	if dir := o.logDir(); dir != "" {
+		file = filepath.Join(dir, "server.log")
+	}
+	return newLogger(out, o.logFormat, o.logLevel, file, "server")
+}
+
+// newLogger writes to out and, unless it is empty, to a file.
+func newLogger(out io.Writer, format, least, file, name string) (*slog.Logger, func(), error) {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
-		return nil, nil, cli.Usagef("--log-level %s: must be debug, info, warn or error", o.logLevel)
+	if err := level.UnmarshalText([]byte(least)); err != nil {
+		return nil, nil, cli.Usagef("--log-level %s: must be debug, info, warn or error", least)
 	}
 	done := func() {}
-	if dir := o.logDir(); dir != "" {
-		file, err := openLogFile(filepath.Join(dir, "server.log"))
+	if file != "" {
+		opened, err := openLogFile(file)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "WARN: no log file: %v\n", err)
 		} else {
-			out, done = io.MultiWriter(out, file), func() { file.Close() }
+			out, done = io.MultiWriter(out, opened), func() { opened.Close() }
 		}
 	}
 	// The levels stand above the handler: administrators change them while the broker runs.
 	opts := &slog.HandlerOptions{Level: loglevel.Everything}
-	switch o.logFormat {
+	switch format {
 	case "text":
-		return loglevel.New(slog.NewTextHandler(out, opts), level).Logger("server"), done, nil
+		return loglevel.New(slog.NewTextHandler(out, opts), level).Logger(name), done, nil
 	case "json":
-		return loglevel.New(slog.NewJSONHandler(out, opts), level).Logger("server"), done, nil
+		return loglevel.New(slog.NewJSONHandler(out, opts), level).Logger(name), done, nil
 	}
 	done()
-	return nil, nil, cli.Usagef("--log-format %s: must be text or json", o.logFormat)
+	return nil, nil, cli.Usagef("--log-format %s: must be text or json", format)
 }
 
 // logDir is where server.log goes: LOG_DIR, or logs/ beside bin/ for Kafka's scripts and
 // in the background; empty for "millrace server", which logs to its terminal only.
 func (o *serverOptions) logDir() string {
-	if !strings.HasPrefix(o.calledAs, "kafka-") && !o.daemon && !inBackground() {
+	if !strings.HasPrefix(o.calledAs, "kafka-") && !o.daemon && !cli.InBackground() {
 		return ""
 	}
 	if dir := os.Getenv("LOG_DIR"); dir != "" {

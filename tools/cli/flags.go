@@ -117,10 +117,10 @@ func Hide(flags *pflag.FlagSet, names ...string) {
 	}
 }
 
-// Called returns how a user types the tool: "kafka-topics.sh" and "zkCli.sh" as they are, a
+// Called returns how a user types the tool: "kafka-topics.sh" and "zkServer.sh" as they are, a
 // subcommand of the one binary with its program in front.
 func Called(name string) string {
-	if strings.HasPrefix(name, "kafka-") || strings.HasPrefix(name, "zkCli") || strings.HasPrefix(name, "zkServer") {
+	if strings.HasPrefix(name, "kafka-") || strings.HasPrefix(name, "zk") && name != "zk" {
 		return name
 	}
 	return "millrace " + name
