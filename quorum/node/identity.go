@@ -145,9 +145,12 @@ func listHash(servers []zoocfg.Server) uint64 {
 func (n *Node) serveProbe(conn net.Conn) error {
 	var p probed
 	p.list = listHash(n.opt.Servers)
-	if n.isUp() {
-		p.member = n.raft.LastIndex() > 1 || n.raft.CurrentTerm() > 1
+	switch {
+	case n.isUp():
+		p.member = n.raft.LastIndex() > 1 || n.raft.CurrentTerm() > 1 || n.applied.Load() > 0
 		_, p.leader = n.raft.LeaderWithID()
+	case n.old:
+		return n.refuse(conn, ErrNotServing) // it will know in a moment
 	}
 	b := append(appendFrame(nil, frameProbed), 0)
 	if p.member {

@@ -10,13 +10,14 @@ import (
 // begin opens the ports and starts Raft: at once if this server knows who it is, else when it
 // has found out from the others.
 func (n *Node) begin(ctx context.Context) error {
-	n.logs, n.tracks = guardLog(n.opt.Stores.Log, n.fuse)
+	n.logs, n.tracks = guardLog(n.opt.Stores.Log, n.fuse, n.applied.Load)
 	n.stable = &guardedStable{n.opt.Stores.Stable, n.fuse}
 	old, err := raft.HasExistingState(n.logs, n.stable, n.opt.Stores.Snapshots)
 	if err != nil {
 		close(n.launched)
 		return fmt.Errorf("look at the stores: %w", err)
 	}
+	n.old = old
 	name, err := loadName(n.stable, n.opt.MyID, old)
 	if err == nil {
 		err = n.listen(ctx)

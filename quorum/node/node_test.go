@@ -309,3 +309,5 @@ func TestWhatTheLogMayNotHoldIsRefusedAtTheDoor(t *testing.T) {
 	}
 	r.do(t, createTxn("/still-there"))
 }
+
+func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

@@ -177,6 +177,7 @@ func (r *reign) tend() time.Duration {
 // expire proposes the end of the sessions that are due and returns when to look again.
 func (r *reign) expire() time.Duration {
 	n := r.n
+	r.touchOwn() // whoever was heard of is not due
 	now := n.clock.Now()
 	r.mu.Lock()
 	ids := r.tracker.due(now)

@@ -35,6 +35,7 @@ type Node struct {
 	fuse     *fuse
 	logs     raft.LogStore
 	tracks   bool
+	old      bool // the stores were not empty at the start
 	stable   raft.StableStore
 	listener net.Listener // of the quorum port, until Raft has it
 	rpc      net.Listener

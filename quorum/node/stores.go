@@ -199,16 +199,44 @@ func (g *guardedLog) DeleteRange(low, high uint64) error {
 type trackingLog struct {
 	*guardedLog
 	tracks raft.CommitTrackingLogStore
+	// restored is the last entry in the snapshot that Raft has restored, 0 for none.
+	restored func() uint64
 }
 
 func (t *trackingLog) StageCommitIndex(index uint64) error { return t.tracks.StageCommitIndex(index) }
-func (t *trackingLog) GetCommitIndex() (uint64, error)     { return t.tracks.GetCommitIndex() }
+
+// maxRestored is how many entries Raft may apply before it runs: it hands them to its state
+// machine's goroutine, which is started only later, through a channel of 128 batches.
+const maxRestored = 100 * maxAppendEntries
+
+// GetCommitIndex implements raft.CommitTrackingLogStore: up to where a starting member applies
+// what it has before it has met a leader. Not past a change of the configuration: Raft looks
+// for those only in what was not applied yet, and would not know the ensemble.
+func (t *trackingLog) GetCommitIndex() (uint64, error) {
+	commit, err := t.tracks.GetCommitIndex()
+	if err != nil || commit == 0 {
+		return 0, err
+	}
+	from := t.restored()
+	commit = min(commit, from+maxRestored)
+	for index := from + 1; index <= commit; index++ {
+		var l raft.Log
+		switch err := t.store.GetLog(index, &l); {
+		case errors.Is(err, raft.ErrLogNotFound): // the snapshot holds it
+		case err != nil:
+			return 0, err
+		case l.Type == raft.LogConfiguration:
+			return index - 1, nil
+		}
+	}
+	return commit, nil
+}
 
 // guardLog puts the fuse before a LogStore and tells whether it tracks commits.
-func guardLog(store raft.LogStore, f *fuse) (raft.LogStore, bool) {
+func guardLog(store raft.LogStore, f *fuse, restored func() uint64) (raft.LogStore, bool) {
 	g := newGuardedLog(store, f)
 	if tracks, ok := store.(raft.CommitTrackingLogStore); ok {
-		return &trackingLog{g, tracks}, true
+		return &trackingLog{g, tracks, restored}, true
 	}
 	return g, false
 }

@@ -22,17 +22,6 @@ type transport interface {
 // raftID is a name as Raft's type.
 func raftID(name string) raft.ServerID { return raft.ServerID(name) }
 
-// loneTransport is that of a server which stands alone: it reaches itself only.
-type loneTransport struct{ *raft.InmemTransport }
-
-func newLoneTransport(id raft.ServerID) transport {
-	addr, t := raft.NewInmemTransport(raft.ServerAddress(id))
-	t.Connect(addr, t)
-	return loneTransport{t}
-}
-
-func (loneTransport) sever() {}
-
 // netTransport is Raft's own transport over the quorum ports. It watches what the followers
 // have, for the heralds.
 type netTransport struct {
