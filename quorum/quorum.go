@@ -33,8 +33,6 @@ type Quorum struct {
 	node   *node.Node
 	server *server.Server
 
-	failing sync.WaitGroup // tells the node that the store failed
-	ended   chan struct{}  // closed by Close
 	closing sync.Once
 	closed  error
 }
@@ -49,7 +47,7 @@ func Start(ctx context.Context, o Options) (*Quorum, error) {
 		}
 		return nil, err
 	}
-	q := &Quorum{o: o, log: o.Log, ended: make(chan struct{})}
+	q := &Quorum{o: o, log: o.Log}
 	for _, step := range []func(context.Context) error{q.prepare, q.clientPorts, q.openAdmin, q.openStore, q.startNode, q.serve} {
 		err := step(ctx)
 		if err == nil {
@@ -90,17 +88,9 @@ func (q *Quorum) startNode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 1)
-	q.failing.Go(func() {
-		select {
-		case <-q.store.Failed():
-			failed <- q.store.Err()
-		case <-q.ended:
-		}
-	})
 	n, err := node.Start(ctx, node.Options{
 		MyID: int(c.MyID), Servers: members(c), Net: peers, ListenOnAllIPs: c.ListenOnAllIPs,
-		Stores:   node.Stores{Log: q.store.Logs(), Stable: q.store.Stable(), Snapshots: q.store.Snapshots(), Failed: failed},
+		Stores:   node.Stores{Log: q.store.Logs(), Stable: q.store.Stable(), Snapshots: q.store.Snapshots(), Failed: q.store.Failed(), Err: q.store.Err},
 		TickTime: c.TickTime, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit, Flags: flags(c),
 		ContainerCheckInterval: c.ContainerCheckInterval, ContainerMaxNeverUsed: c.ContainerMaxNeverUsed, ContainersPerMinute: c.ContainerMaxPerMinute,
 		SnapshotEntries: uint64(c.SnapCount), SnapshotLogBytes: c.SnapLogBytes, MaxTxnBytes: max(4<<20, 2*c.JuteMaxBuffer),
@@ -251,8 +241,6 @@ func (q *Quorum) close() error {
 	if q.node != nil {
 		errs = append(errs, q.node.Close())
 	}
-	close(q.ended)
-	q.failing.Wait()
 	if q.store != nil {
 		errs = append(errs, q.store.Close())
 	}

@@ -10,7 +10,7 @@ type callOp uint8
 
 const (
 	callReattach callOp = 1 // session(8) password; answer: timeout(4) generation(4) index(8)
-	callReconfig callOp = 2 // version(8) three texts, each length(4) and bytes
+	callReconfig callOp = 2 // version(8) three texts, each length(4) and bytes; answer: index(8)
 	callTransfer callOp = 3 // nothing
 )
 
@@ -37,7 +37,8 @@ func (r *reign) serveCall(op callOp, b *body) ([]byte, error) {
 		}
 		ctx, cancel := context.WithCancel(r.n.ctx)
 		defer cancel()
-		return nil, r.reconfig(ctx, c)
+		err := r.reconfig(ctx, c)
+		return binary.BigEndian.AppendUint64(nil, r.n.applied.Load()), err
 	case callTransfer:
 		return nil, r.n.transfer()
 	}

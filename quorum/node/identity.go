@@ -232,23 +232,52 @@ func (n *Node) ask(to string, any bool, frame []byte, want frameType) (*body, er
 	return answer, nil
 }
 
-// join makes this server a member if it is none: it asks the leader, whoever that is, until its
-// own Raft knows it.
+// join makes this server a member while it is none: it asks the leader, whoever that is. A
+// server that the ensemble has not agreed on goes on telling each new leader where it is.
+//
+// One that is removed while it runs stays out until it is started again.
 func (n *Node) join() {
-	for !n.isStopped() && !n.isMember(n.me()) {
+	over := make(chan struct{})
+	told := raft.ServerID("")
+	n.every(over, func() time.Duration {
+		switch wanted := n.isWanted(); {
+		case n.isMember(n.me()) && (wanted || n.isLinked()):
+			return n.opt.TickTime
+		case !wanted && n.wasWanted.Load():
+			n.log.Warn("this server was removed from the ensemble: stop it, or start it anew to have it observe")
+			close(over)
+			return n.opt.TickTime
+		}
+		self, _ := n.addressOf(n.opt.MyID)
+		frame := endFrame(append(appendFrame(nil, frameJoin), self.String()...), 0)
 		for _, p := range n.probeAll() {
-			if p.leader == "" {
+			if p.leader == "" || p.leader == n.me() {
 				continue
 			}
-			_, err := n.ask(string(p.leader), false, endFrame(appendFrame(nil, frameJoin), 0), frameJoined)
-			if err == nil {
-				n.log.Info("the leader takes this server in", "leader", p.leader, "name", n.me())
-				break
+			if _, err := n.ask(string(p.leader), false, frame, frameJoined); err != nil {
+				n.log.Debug("no way in yet", "leader", p.leader, "error", err)
+				continue
 			}
-			n.log.Debug("no way in yet", "leader", p.leader, "error", err)
+			if told != p.leader {
+				n.log.Info("the leader knows this server", "leader", p.leader, "name", n.me())
+			}
+			told = p.leader
+			return n.opt.reportInterval()
 		}
-		n.pause(n.opt.reportInterval(), nil)
-	}
+		return n.opt.reportInterval()
+	})
+}
+
+// isWanted tells whether the ensemble agreed on this server.
+func (n *Node) isWanted() bool {
+	a := n.agreed.Load()
+	return a != nil && slices.ContainsFunc(a.servers, func(s zoocfg.Server) bool { return s.ID == int64(n.opt.MyID) })
+}
+
+// isLinked tells whether this server has its way to the leader, or leads.
+func (n *Node) isLinked() bool {
+	r, l, _ := n.office.look()
+	return r != nil || l != nil
 }
 
 // maxStrangers bounds the names without a vote that nobody asked for.
@@ -257,15 +286,20 @@ const maxStrangers = 16
 // serveJoin takes a server in as an observer; the reign gives it its vote later.
 func (n *Node) serveJoin(conn net.Conn, from raft.ServerID, b *body) error {
 	r := n.reign.Load()
-	if err := b.err(); err != nil || r == nil || from == "" || myIDOf(from) == 0 {
+	if r == nil {
 		return n.refuse(conn, ErrNotLeader)
 	}
+	where, err := zoocfg.ParseServerLine(string(b.rest()))
+	if err != nil || where.ID != int64(myIDOf(from)) {
+		return n.refuse(conn, errFrame)
+	}
+	n.strangers.Store(myIDOf(from), where)
 	if !n.isMember(from) {
 		if err := r.admit(from); err != nil {
 			return n.refuse(conn, err)
 		}
 	}
-	_, err := conn.Write(endFrame(appendFrame(nil, frameJoined), 0))
+	_, err = conn.Write(endFrame(appendFrame(nil, frameJoined), 0))
 	return err
 }
 

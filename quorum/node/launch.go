@@ -140,8 +140,8 @@ func (n *Node) closeTransport() {
 // watchStores ends the node when its stores say that they failed.
 func (n *Node) watchStores() {
 	select {
-	case err := <-n.opt.Stores.Failed:
-		n.fuse.blow(&StoreError{Op: "use its log", Err: err})
+	case <-n.opt.Stores.Failed:
+		n.fuse.blow(&StoreError{Op: "use its log", Err: n.opt.Stores.Err()})
 	case <-n.stop:
 	}
 }

@@ -16,12 +16,6 @@ type leadership struct {
 // setLink says which link leads to the leader, nil for none.
 func (n *Node) setLink(l *link) { n.office.set(func(o *leadership) { o.link = l }) }
 
-// setReign says whether this server leads.
-func (n *Node) setReign(r *reign) {
-	n.reign.Store(r)
-	n.office.set(func(o *leadership) { o.reign = r })
-}
-
 func (o *leadership) set(f func(*leadership)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

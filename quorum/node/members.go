@@ -29,6 +29,9 @@ func (n *Node) noteConfig() {
 		return
 	}
 	n.agreed.Store(&agreed{servers, version})
+	if n.isUp() && n.isWanted() {
+		n.wasWanted.Store(true)
+	}
 }
 
 // wanted is the ensemble as it should be.
@@ -52,6 +55,9 @@ func (n *Node) addressOf(id int) (zoocfg.Server, bool) {
 		if i := slices.IndexFunc(list, func(s zoocfg.Server) bool { return s.ID == int64(id) }); i >= 0 {
 			return list[i], true
 		}
+	}
+	if s, ok := n.strangers.Load(id); ok {
+		return s.(zoocfg.Server), true
 	}
 	return zoocfg.Server{}, false
 }
@@ -178,7 +184,9 @@ func (r *reign) reconcile() bool {
 		err = n.raft.DemoteVoter(s.id, 0, 0).Error()
 	case removeServer:
 		n.log.Info("a server leaves the ensemble", "server", s.id)
-		err = n.raft.RemoveServer(s.id, 0, 0).Error()
+		if err = n.raft.RemoveServer(s.id, 0, 0).Error(); err == nil {
+			n.streams.drop(s.id)
+		}
 	case handOver:
 		n.log.Info("this server hands over: it is to lose its vote")
 		err = n.transfer()

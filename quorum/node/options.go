@@ -30,9 +30,10 @@ type Stores struct {
 	Log       raft.LogStore
 	Stable    raft.StableStore
 	Snapshots raft.SnapshotStore
-	// Failed, if set, tells the first error by which the stores became useless, such as a
-	// write that did not return. The node ends with it.
-	Failed <-chan error
+	// Failed, if set, is closed when the stores became useless outside of a call, as by a write
+	// that does not return; Err tells why. The node ends with it.
+	Failed <-chan struct{}
+	Err    func() error
 }
 
 // Options is what Start needs. Zero values mean what the comments say.

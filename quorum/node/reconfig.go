@@ -24,8 +24,8 @@ type Change struct {
 
 // Reconfig changes the ensemble. The new list is agreed on first, and written to
 // /zookeeper/config; then Raft's configuration follows: who joins must be running and have
-// caught up before it gets a vote. Reconfig returns when all that can be done now is done. The
-// errors are ZooKeeper's: jute.BadArguments, BadVersion, NewConfigNoQuorum (not enough of the
+// caught up before it gets a vote. Reconfig returns when all that can be done now is done and
+// the new list is applied on this server. The errors are ZooKeeper's: jute.BadArguments, BadVersion, NewConfigNoQuorum (not enough of the
 // new voters are there), ReconfigInProgress (an earlier change is not finished), Unimplemented
 // (this server stands alone).
 func (n *Node) Reconfig(ctx context.Context, c Change) error {
@@ -39,8 +39,16 @@ func (n *Node) Reconfig(ctx context.Context, c Change) error {
 	if r != nil {
 		return r.reconfig(ctx, c)
 	}
-	_, err = l.call(ctx, callReconfig, c.appendTo(nil))
-	return err
+	answer, err := l.call(ctx, callReconfig, c.appendTo(nil))
+	if err != nil {
+		return err
+	}
+	b := newBody(answer)
+	index := b.uint64()
+	if err := b.err(); err != nil {
+		return err
+	}
+	return n.awaitApplied(ctx, index)
 }
 
 func (c *Change) appendTo(dst []byte) []byte {
@@ -133,8 +141,14 @@ func checkList(list []zoocfg.Server) ([]zoocfg.Server, error) {
 // reconfig is the leader's part of Reconfig.
 func (r *reign) reconfig(ctx context.Context, c Change) error {
 	n := r.n
-	r.changing.Lock()
-	defer r.changing.Unlock()
+	select {
+	case r.changing <- struct{}{}:
+		defer func() { <-r.changing }()
+	case <-r.over:
+		return ErrNotServing
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	now := n.agreed.Load()
 	if now == nil {
 		return jute.ReconfigInProgress
@@ -151,7 +165,10 @@ func (r *reign) reconfig(ctx context.Context, c Change) error {
 		return jute.ReconfigInProgress
 	}
 	if !r.hasQuorum(list) {
-		return jute.NewConfigNoQuorum
+		// Who has just come may not have told yet how far it is.
+		if !n.pause(n.opt.reportInterval(), r.over) || !r.hasQuorum(list) {
+			return jute.NewConfigNoQuorum
+		}
 	}
 	n.proposer.push(tree.Txn{Op: tree.Op{Kind: tree.SetConfig, Data: []byte(zoocfg.FormatServers(list))}})
 	if !n.proposer.flush() {

@@ -21,7 +21,7 @@ type reign struct {
 
 	entries int // applied since the last DigestCheck; under the state's lock
 
-	changing sync.Mutex // held while the ensemble is changed
+	changing chan struct{} // holds something while the ensemble is changed
 }
 
 const (
@@ -75,7 +75,7 @@ func (r *reign) takeOver() {
 
 // lead is called when Raft made this server the leader. It returns when the office is lost.
 func (n *Node) lead(over chan struct{}) {
-	r := &reign{n: n, term: n.raft.CurrentTerm(), over: over}
+	r := &reign{n: n, term: n.raft.CurrentTerm(), over: over, changing: make(chan struct{}, 1)}
 	for {
 		// Only after this has everything of earlier leaders been applied here.
 		if err := n.raft.Barrier(0).Error(); err == nil {
@@ -89,12 +89,13 @@ func (n *Node) lead(over chan struct{}) {
 		return
 	}
 	n.proposer.setOpen(true)
-	n.setReign(r)
+	n.reign.Store(r)
 	defer n.abdicate(r)
 	r.takeOver()
 	if !n.settleState(r) {
 		return
 	}
+	n.office.set(func(o *leadership) { o.reign = r }) // from now on others find it
 	n.log.Info("this server leads the quorum", "term", r.term)
 	n.route.setLocal(n.proposer, true)
 	n.gateChange(func(g *gate, _ time.Time) { g.lead() })
@@ -104,7 +105,8 @@ func (n *Node) lead(over chan struct{}) {
 // abdicate ends a reign: the streams of other servers break, and all transactions of this one
 // that were not applied are in doubt.
 func (n *Node) abdicate(r *reign) {
-	n.setReign(nil)
+	n.reign.Store(nil)
+	n.office.set(func(o *leadership) { o.reign = nil })
 	n.route.setLocal(nil, false)
 	n.proposer.setOpen(false)
 	n.streams.closeAll()
@@ -159,17 +161,27 @@ func (r *reign) run() {
 			}
 		})
 	}
+	tasks.Go(func() { n.every(r.over, r.touchOwn) })
 	if len(n.opt.Servers) > 0 {
 		tasks.Go(func() { n.every(r.over, r.tend) })
 	}
 	n.every(r.over, r.expire)
 }
 
+// touchOwn renews the sessions whose clients are on this server.
+func (r *reign) touchOwn() time.Duration {
+	r.touch(r.n.touches.take(nil))
+	return r.n.opt.reportInterval()
+}
+
 // tend brings Raft's configuration to what was agreed on, step by step.
 func (r *reign) tend() time.Duration {
-	r.changing.Lock()
-	defer r.changing.Unlock()
-	for !r.isOver() && r.reconcile() {
+	select {
+	case r.changing <- struct{}{}:
+		defer func() { <-r.changing }()
+		for !r.isOver() && r.reconcile() {
+		}
+	default: // somebody else is at it
 	}
 	return r.n.opt.reportInterval()
 }

@@ -59,14 +59,17 @@ type Node struct {
 	logBytes          atomic.Int64 // applied since the last snapshot
 	lastSnapshotBytes atomic.Int64
 
-	ids      sessionIDs
-	touches  touchSet
-	route    route
-	proposer *proposer
-	reign    atomic.Pointer[reign]  // while this server leads
-	agreed   atomic.Pointer[agreed] // written under mu
-	office   leadership
-	streams  streams
+	ids       sessionIDs
+	touches   touchSet
+	route     route
+	proposer  *proposer
+	reign     atomic.Pointer[reign]  // while this server leads
+	agreed    atomic.Pointer[agreed] // written under mu
+	wasWanted atomic.Bool            // the ensemble agreed on this server since it was started
+	office    leadership
+	streams   streams
+	// strangers are servers that joined before anybody agreed on them: where they live, by number.
+	strangers sync.Map
 
 	gateMu   sync.Mutex
 	gate     gate

@@ -66,6 +66,15 @@ func (s *streams) remove(p *peerStream) {
 	}
 }
 
+// drop breaks the stream of one server.
+func (s *streams) drop(id raft.ServerID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.all[id]; p != nil {
+		_ = p.conn.Close()
+	}
+}
+
 // closeAll breaks all streams.
 func (s *streams) closeAll() {
 	s.mu.Lock()

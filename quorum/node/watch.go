@@ -19,6 +19,7 @@ func (n *Node) watch(notify <-chan bool) {
 	})
 	n.raft.RegisterObserver(observer)
 	defer n.raft.DeregisterObserver(observer)
+	signal(n.leaderWake) // what was before nobody has observed
 	var over chan struct{}
 	last := make(chan struct{}) // closed when the last reign has ended
 	close(last)

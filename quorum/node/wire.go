@@ -87,7 +87,7 @@ const (
 	// The first frame of a caller.
 	frameOpen  frameType = 1 // the stream of a follower to its leader begins: empty
 	frameProbe frameType = 2 // who are you?: empty
-	frameJoin  frameType = 3 // I want to be a member: observer(1)
+	frameJoin  frameType = 3 // I want to be a member, and live here: a line server.N
 
 	// From a follower on its stream.
 	frameTxns   frameType = 10 // an entry of package tree
