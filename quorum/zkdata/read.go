@@ -31,7 +31,10 @@ type Report struct {
 	Sessions     int
 	// Digest tells that the tree is the one whose digest the server wrote last. It is false
 	// too when there was none to compare with; one that differs is a warning.
-	Digest   bool
+	Digest bool
+	// Config is the old ensemble's configuration. The state has none, so that the servers that
+	// take it do not look for the old ones.
+	Config   string
 	Warnings []string
 }
 
@@ -176,6 +179,9 @@ func (d *data) state(r *Report) (*tree.State, error) {
 		if err := b.Session(id, d.sessions[id]); err != nil {
 			return nil, err
 		}
+	}
+	if n := d.nodes[tree.ConfigPath]; n != nil {
+		r.Config, n.info.Data = string(n.info.Data), []byte{}
 	}
 	paths := slices.Sorted(maps.Keys(d.nodes)) // parents first
 	for _, path := range paths {

@@ -73,6 +73,9 @@ func TestRead(t *testing.T) {
 					report.Zxid != s.Zxid() || report.Nodes != s.NodeCount() || report.Sessions != s.SessionCount() || report.Sessions == 0 {
 					t.Errorf("%+v", *report)
 				}
+				if text, _, _ := s.Get(tree.ConfigPath); len(text) > 0 || strings.Contains(report.Config, "server.3=") != (name == "ensemble") {
+					t.Errorf("configuration %q, was %q", text, report.Config)
+				}
 				var b bytes.Buffer
 				if err := s.Encode(&b); err != nil {
 					t.Fatal(err)
