@@ -161,10 +161,7 @@ func raftConfig(o *Options, id raft.ServerID, tracksCommits bool, stop <-chan st
 	c.TrailingLogs = o.TrailingLogs
 	c.SnapshotThreshold = o.SnapshotEntries
 	c.NoLegacyTelemetry = true
-	// RestoreCommittedLogs stays off. In hashicorp/raft 1.8.0 NewRaft looks for the configuration
-	// only above what it restored, so that a server forgets who its ensemble is, and it hangs when
-	// there is more to restore than its queue to the state machine holds.
-	_ = tracksCommits
+	c.RestoreCommittedLogs = tracksCommits
 	c.Logger = newRaftLog(o.Log, o.Clock, stop)
 	return c
 }
