@@ -232,7 +232,8 @@ func (s *State) remove(path string, n *node) {
 	s.bytes -= int64(len(path) + len(n.data))
 	s.quotaNodeGone(path, n.name)
 	s.countQuota(path, -int64(len(n.data)), -1)
-	s.step.out.Changes = append(s.step.out.Changes, Change{Kind: NodeDeleted, Path: path, Ephemeral: n.ephemeral(), ACL: list})
+	s.step.out.Changes = append(s.step.out.Changes,
+		Change{Kind: NodeDeleted, Path: path, Ephemeral: n.ephemeral(), ACL: list, ParentACL: s.listOf(parent)})
 }
 
 func (s *State) setData(t *Txn, op *Op, r *OpResult) jute.Code {
@@ -335,6 +336,9 @@ func (s *State) check(t *Txn, op *Op, r *OpResult) jute.Code {
 }
 
 func (s *State) changed(kind ChangeKind, path string, n *node) {
-	s.step.out.Changes = append(s.step.out.Changes,
-		Change{Kind: kind, Path: path, Ephemeral: n.ephemeral(), Data: n.bytes(), Stat: n.stat(), ACL: s.listOf(n)})
+	c := Change{Kind: kind, Path: path, Ephemeral: n.ephemeral(), Data: n.bytes(), Stat: n.stat(), ACL: s.listOf(n)}
+	if kind == NodeCreated {
+		c.ParentACL = s.listOf(n.up)
+	}
+	s.step.out.Changes = append(s.step.out.Changes, c)
 }

@@ -308,6 +308,15 @@ func TestAuthInACLIsWhoAsks(t *testing.T) {
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("%v %v, want %v", got, err, want)
 	}
+	applyAll(t, s, 0, 0, Txn{Op: mk("/b/c", 0)})
+	gone := applyAll(t, s, 0, 0, Txn{Op: Op{Kind: Multi, Ops: []Op{del("/b/c", -1), del("/b", -1)}}})[0]
+	if fmt.Sprint(gone.Changes[0].ParentACL) != fmt.Sprint(want) || fmt.Sprint(gone.Changes[1].ParentACL) != fmt.Sprint(jute.OpenACL()) {
+		t.Errorf("%+v", gone.Changes)
+	}
+	made := applyAll(t, s, 0, 0, Txn{Session: 1, Auth: both, Op: Op{Kind: Create, Path: "/b", ACL: list}})[0]
+	if fmt.Sprint(made.Changes[0].ParentACL) != fmt.Sprint(jute.OpenACL()) {
+		t.Errorf("%+v", made.Changes)
+	}
 	for _, op := range []Op{set("/b", "x", -1), del("/b", -1)} { // also of what is gone
 		o := applyAll(t, s, 0, 0, Txn{Op: op})[0]
 		if len(o.Changes) != 1 || fmt.Sprint(o.Changes[0].ACL) != fmt.Sprint(want) || Allows(o.Changes[0].ACL, jute.PermWrite, bob) {

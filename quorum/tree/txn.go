@@ -109,8 +109,9 @@ const (
 )
 
 // Change is one change of one node, in the order in which they happened. Data and Stat are
-// those after it (none for NodeDeleted), ACL too (of NodeDeleted: the one it had). They belong
-// to the state: they are not written to.
+// those after it (none for NodeDeleted), ACL too (of NodeDeleted: the one it had). ParentACL is
+// there for NodeCreated and NodeDeleted, of a parent that the same transaction may delete. They
+// belong to the state: they are not written to.
 type Change struct {
 	Kind      ChangeKind
 	Path      string
@@ -118,6 +119,7 @@ type Change struct {
 	Data      []byte
 	Stat      jute.Stat
 	ACL       []jute.ACL
+	ParentACL []jute.ACL
 }
 
 // Outcome is what became of one Txn. It and what it points to is valid during the call that
