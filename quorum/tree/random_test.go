@@ -213,7 +213,7 @@ func compare(t *testing.T, s *State, m *model) {
 // goes through a snapshot, and every multi that fails must leave what was there.
 func TestLikeModel(t *testing.T) {
 	seed := testkit.Seed(t)
-	for round := range testkit.Rounds(t, "TREE_ROUNDS", 30) {
+	for round := range testkit.Rounds(t, "TREE_ROUNDS", 12) {
 		g := &script{r: testkit.NewRand(seed + uint64(round))}
 		s, m := New(), newModel()
 		if g.r.IntN(2) == 0 {
@@ -266,7 +266,7 @@ func reborn(t testing.TB, s *State) *State {
 func TestUndo(t *testing.T) {
 	seed := testkit.Seed(t)
 	failed := 0
-	for round := range testkit.Rounds(t, "TREE_ROUNDS", 30) {
+	for round := range testkit.Rounds(t, "TREE_ROUNDS", 12) {
 		g := &script{r: testkit.NewRand(seed + uint64(round))}
 		s := New()
 		for range 300 {
@@ -296,7 +296,7 @@ func TestUndo(t *testing.T) {
 // one that begins with a snapshot of another and gets the rest.
 func TestDeterminism(t *testing.T) {
 	seed := testkit.Seed(t)
-	for round := range testkit.Rounds(t, "TREE_ROUNDS", 30) {
+	for round := range testkit.Rounds(t, "TREE_ROUNDS", 12) {
 		g := &script{r: testkit.NewRand(seed + uint64(round))}
 		one, two, late := New(), New(), New()
 		cut := g.r.IntN(60)
