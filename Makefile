@@ -8,7 +8,7 @@ SHIMS   := kafka-server-start kafka-server-stop kafka-topics kafka-console-produ
            kafka-configs kafka-client-metrics kafka-consumer-groups kafka-groups kafka-delete-records \
            kafka-leader-election kafka-log-dirs kafka-reassign-partitions kafka-cluster kafka-broker-api-versions kafka-features kafka-metadata-quorum \
            kafka-producer-perf-test kafka-consumer-perf-test kafka-e2e-latency
-ZK_SHIMS := zkServer zkServer-initialize zkCli
+ZK_SHIMS := zkServer zkServer-initialize zkCleanup zkSnapShotToolkit zkTxnLogToolkit zkCli
 
 TOTALS    := bin/test-totals
 GOTEST    := $(GO) run ./tools/gotest -totals $(TOTALS)

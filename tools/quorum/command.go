@@ -67,7 +67,21 @@ func Command(name, serves string, program Program) *cobra.Command {
 		t.word("version", "Print the version.", nil),
 		t.word("print-cmd", "Print the command that start would run.", t.printCommand),
 	}
-	cli.Commands(root, append(words, initializeCommand("initialize", cli.Called(name)+" initialize"))...)
+	files := []*cobra.Command{
+		initializeCommand("initialize", cli.Called(name)+" initialize"),
+		importCommand(cli.Called(name) + " import"),
+		snapshotCommand("dump-snapshot", cli.Called(name)+" dump-snapshot"),
+		txnLogCommand("dump-log", cli.Called(name)+" dump-log"),
+		cleanupCommand("cleanup", cli.Called(name)+" cleanup"),
+	}
+	cli.Commands(root, append(words, files...)...)
+	for _, c := range files[1:] {
+		c.Args = cobra.MaximumNArgs(2)
+		c.Use = c.Name() + map[string]string{"import": " [FILE]", "cleanup": " [DATADIR]"}[c.Name()]
+		if c.Use == c.Name() {
+			c.Use += " FILE"
+		}
+	}
 	for _, w := range words {
 		w.Args = oneFile
 		w.Use = w.Name() + " [FILE]"
