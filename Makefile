@@ -79,7 +79,7 @@ test-unit: ## the packages' own tests with the race detector, allocation limits 
 .PHONY: test-seeded
 test-seeded: ## each bug that is seeded by build tag must be caught (part of test-unit too)
 	@mkdir -p bin
-	@$(GOTEST) -name seeded -- -count=1 -run '^TestSeeded' -timeout 10m ./engine/... ./segment/... ./conformance/...
+	@$(GOTEST) -name seeded -- -count=1 -run '^TestSeeded' -timeout 10m ./engine/... ./segment/... ./quorum/... ./conformance/...
 
 .PHONY: test-conformance
 test-conformance: build ## kill -9 rounds, power cuts and retention against the real binary
@@ -115,6 +115,7 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 soak: build ## hours: 500 kill -9 rounds, long random runs, five minutes for each fuzz target
 	COMPACT_ROUNDS=500 REPLACE_ROUNDS=500 GROUP_ROUNDS=20000 CONSUMER_ROUNDS=4000 ASSIGNOR_ROUNDS=20000 $(GO) test -count=1 -timeout 6h -run 'Model|Replace|Random|Schedule' \
 	  ./engine ./segment ./coordinator/...
+	RAFTLOG_ROUNDS=5000 SIM_ROUNDS=3000 $(GO) test -count=1 -timeout 6h -run 'Random|Faults' ./quorum/raftlog ./quorum/sim
 	POWERCUT_SEEDS=3000 $(MAKE) test-conformance CRASH_ROUNDS=500 SUITE_TIMEOUT=6h
 	$(MAKE) fuzz FUZZTIME=5m
 

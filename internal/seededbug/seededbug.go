@@ -31,6 +31,18 @@ const (
 	SwapNotDurable Bug = "swap-not-durable"
 	// RaftAckBeforeSync tells raft that entries are stored before the sync (quorum/raftlog).
 	RaftAckBeforeSync Bug = "raft-ack-before-sync"
+	// ReplyBeforeCommit answers a write before it is in the log (quorum/server).
+	ReplyBeforeCommit Bug = "reply-before-commit"
+	// WatchAfterReply tells watches of a write after its reply (quorum/server).
+	WatchAfterReply Bug = "watch-after-reply"
+	// ServesWithoutQuorum lets a server that lost the others go on to serve (quorum/node).
+	ServesWithoutQuorum Bug = "serves-without-quorum"
+	// ExpiredKeepsEphemerals leaves the ephemeral nodes of a session that ended (quorum/tree).
+	ExpiredKeepsEphemerals Bug = "expired-keeps-ephemerals"
+	// SeqGuardOff applies the writes of a session whatever their number (quorum/tree).
+	SeqGuardOff Bug = "seq-guard-off"
+	// PingsForgotten does not tell the leader which sessions are alive (quorum/node).
+	PingsForgotten Bug = "pings-forgotten"
 )
 
 // Storage lists the bugs of the broker's storage.
@@ -39,4 +51,6 @@ func Storage() []Bug {
 }
 
 // Quorum lists the bugs of the quorum.
-func Quorum() []Bug { return []Bug{RaftAckBeforeSync} }
+func Quorum() []Bug {
+	return []Bug{RaftAckBeforeSync, ReplyBeforeCommit, WatchAfterReply, ServesWithoutQuorum, ExpiredKeepsEphemerals, SeqGuardOff, PingsForgotten}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/millrace/millrace/internal/seededbug"
 	"github.com/millrace/millrace/quorum/jute"
 	"github.com/millrace/millrace/quorum/tree"
 )
@@ -106,6 +107,9 @@ func (c *conn) submit(s slot, op tree.Op) bool {
 	if err := c.srv.handle.Submit(t); err != nil {
 		c.kill("write refused: " + err.Error())
 		return false
+	}
+	if seededbug.On(seededbug.ReplyBeforeCommit) {
+		c.replyEarly(&s, &op)
 	}
 	return true
 }

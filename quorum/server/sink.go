@@ -1,6 +1,7 @@
 package server
 
 import (
+	"github.com/millrace/millrace/internal/seededbug"
 	"github.com/millrace/millrace/quorum/jute"
 	"github.com/millrace/millrace/quorum/tree"
 )
@@ -14,11 +15,16 @@ type sink struct {
 // Applied implements node.Sink: events first, then the reply of the write that caused them,
 // then the reads that waited behind it.
 func (k *sink) Applied(s *tree.State, o *tree.Outcome) {
-	k.fire(o)
+	if !seededbug.On(seededbug.WatchAfterReply) {
+		k.fire(o)
+	}
 	if o.Txn.Origin == k.srv.origin.Load() {
 		if c := k.srv.find(o.Txn.Session); c != nil {
 			k.answer(c, s, o)
 		}
+	}
+	if seededbug.On(seededbug.WatchAfterReply) {
+		k.fire(o)
 	}
 	if o.Closed != 0 {
 		k.srv.expired(o.Closed)
