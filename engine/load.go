@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,7 +62,7 @@ func (d *logDir) loadAll(ctx context.Context) error {
 		}
 		tp, ok := parseDir(e.Name())
 		if !ok {
-			if e.Name() != "lost+found" {
+			if e.Name() != "lost+found" && !slices.Contains(d.store.o.OtherFolders, e.Name()) {
 				d.host.log.Warn("a folder that is no partition's is left alone", "path", path)
 			}
 			continue

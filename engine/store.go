@@ -26,6 +26,8 @@ type StoreOptions struct {
 	Clock clock.Clock
 	Log   *slog.Logger
 	Dirs  []string // log.dirs
+	// OtherFolders are names of folders in them that are somebody else's.
+	OtherFolders []string
 
 	BrokerID  int32
 	ClusterID string // "": not checked, and not written

@@ -20,6 +20,14 @@ type Broker struct {
 	Advertised   []Listener // empty: tell each client the address that it connected to
 	AdminAddress string     // host:port, empty for none
 
+	ZooKeeperConnect string // empty: the quorum is inside
+	SessionMs        int64  // zookeeper.session.timeout.ms
+	ConnectionMs     int64  // zookeeper.connection.timeout.ms
+	QuorumInFlight   int    // zookeeper.max.in.flight.requests
+	JuteMaxBuffer    int
+	QuorumAddress    string // host:port of the client port of the quorum inside, empty for none
+	QuorumDir        string // empty: in the first log directory
+
 	NumPartitions     int32
 	ReplicationFactor int16
 	AutoCreateTopics  bool
@@ -80,6 +88,16 @@ func (l *loader) broker() Broker {
 			l.problemAt("log.dirs", "each folder once", dir+" stands twice")
 		}
 	}
+	if b.ConnectionMs == 0 {
+		b.ConnectionMs = b.SessionMs
+	}
+	if b.ZooKeeperConnect != "" {
+		for _, key := range []string{"quorum.client.listener", "quorum.dir"} {
+			if s, ok := c.set(key); ok && s.value != "" {
+				l.warn(s.place, key, "it has no effect: zookeeper.connect names the quorum, so there is none inside the broker")
+			}
+		}
+	}
 	if q := b.QueuedMaxRequestBytes; q > 0 && q < int64(b.SocketRequestMaxBytes) {
 		l.problemAt("queued.max.request.bytes", "-1, or at least socket.request.max.bytes", fmt.Sprintf("socket.request.max.bytes is %d", b.SocketRequestMaxBytes))
 	}
@@ -95,6 +113,10 @@ func (c *Config) typed() Broker {
 	return Broker{
 		ID: c.int32("broker.id"), IDGenerated: c.bool("broker.id.generation.enable"), ReservedID: c.int32("reserved.broker.max.id"),
 		Rack: c.text("broker.rack"), AdminAddress: c.text("admin.listener"),
+
+		ZooKeeperConnect: c.text("zookeeper.connect"), SessionMs: c.int64("zookeeper.session.timeout.ms"), ConnectionMs: c.int64("zookeeper.connection.timeout.ms"),
+		QuorumInFlight: c.int("zookeeper.max.in.flight.requests"), JuteMaxBuffer: c.int("jute.maxbuffer"),
+		QuorumAddress: c.text("quorum.client.listener"), QuorumDir: c.text("quorum.dir"),
 
 		NumPartitions: c.int32("num.partitions"), ReplicationFactor: int16(c.int64("default.replication.factor")),
 		AutoCreateTopics: c.bool("auto.create.topics.enable"), DeleteTopics: c.bool("delete.topic.enable"),

@@ -5,8 +5,7 @@ const (
 	noPeers    = "this broker runs alone: there are no other replicas"
 	noGroups   = "consumer groups are not served yet"
 	noTxns     = "transactions are not served yet"
-	noEnsemble = "the cluster's state is kept in this broker's own log folder; no ensemble is contacted"
-	noVoters   = "the cluster's state is kept in this broker's own log folder; there are no voters"
+	noVoters   = "it belongs to Apache Kafka's own controllers; here a quorum keeps the cluster's state, inside the broker or at zookeeper.connect"
 	noPool     = "goroutines take the place of this pool"
 	noSecurity = "encryption and authentication are not built yet"
 )
@@ -38,11 +37,16 @@ func identityKeys() []Key {
 // clusterKeys bind the broker to others.
 func clusterKeys() []Key {
 	return []Key{
-		{Name: "zookeeper.connect", Type: String, Null: true, NoEffect: noEnsemble, Doc: "Addresses of the ensemble, host:port separated by commas, and a chroot."},
-		{Name: "zookeeper.session.timeout.ms", Type: Int, Default: "18000", Unit: "ms", Rule: atLeast(1), NoEffect: noEnsemble, Doc: "A broker that the ensemble does not hear from for this long counts as dead."},
-		{Name: "zookeeper.connection.timeout.ms", Type: Int, Null: true, Unit: "ms", Rule: atLeast(1), NoEffect: noEnsemble, Doc: "How long the start waits for the ensemble."},
-		{Name: "zookeeper.set.acl", Type: Boolean, Default: "false", NoEffect: noEnsemble, Doc: "Whether nodes get access lists."},
-		{Name: "zookeeper.max.in.flight.requests", Type: Int, Default: "10", Rule: atLeast(1), NoEffect: noEnsemble, Doc: "Requests to the ensemble that may be under way."},
+		{Name: "zookeeper.connect", Type: String, Null: true, Rule: Rule{Allowed: "host:port,host:port/chroot", ok: connectOK},
+			Doc: "Addresses of the ensemble that keeps the cluster's state, host:port separated by commas, and a chroot after the last, which is made where it is missing: a:2181,b:2181,c:2181/kafka. It is one of Millrace (millrace quorum) or of Apache ZooKeeper, 3.6 or later. Not set: the broker has a quorum of its own inside."},
+		{Name: "zookeeper.session.timeout.ms", Type: Int, Default: "18000", Unit: "ms", Rule: atLeast(1), Doc: "A broker that the quorum does not hear from for this long counts as dead."},
+		{Name: "zookeeper.connection.timeout.ms", Type: Int, Null: true, Unit: "ms", Rule: atLeast(1), Doc: "How long the start waits for the ensemble. Not set: as long as zookeeper.session.timeout.ms."},
+		{Name: "zookeeper.set.acl", Type: Boolean, Default: "false", NoEffect: noSecurity, Doc: "Whether nodes get access lists."},
+		{Name: "zookeeper.max.in.flight.requests", Type: Int, Default: "10", Rule: atLeast(1), Doc: "Writes to the ensemble that may be under way."},
+		{Name: "jute.maxbuffer", Type: Int, Default: "1048575", Unit: "bytes", Rule: atLeast(1024), Doc: "Largest packet on a connection to the quorum, both ways: of the quorum inside the broker, and of the one that zookeeper.connect names. A server and its clients need the same value. Apache Kafka takes it from -Djute.maxbuffer."},
+		{Name: "quorum.client.listener", Type: String, Default: "127.0.0.1:2181", Rule: Rule{Allowed: "host:port, or empty for none", ok: adminAddressOK},
+			Doc: "Address at which ZooKeeper's clients find the quorum inside the broker: zkCli.sh, kafka-topics.sh --zookeeper. Anybody who reaches it may change everything. Empty: none; the broker itself needs none. Without effect where zookeeper.connect is set. Millrace only."},
+		{Name: "quorum.dir", Type: String, Null: true, Doc: "Folder of the quorum inside the broker. Not set: millrace-quorum in the first of log.dirs. Apache Kafka does not start on log.dirs with a folder that it does not know: move it away before you go back. Millrace only."},
 		{Name: "controller.quorum.voters", Type: List, Default: "", NoEffect: noVoters, Doc: "The voters of a controller quorum, id@host:port."},
 		{Name: "controller.quorum.bootstrap.servers", Type: List, Default: "", NoEffect: noVoters, Doc: "Addresses at which to find the controller quorum."},
 		{Name: "controller.quorum.election.timeout.ms", Type: Int, Default: "1000", Unit: "ms", NoEffect: noVoters, Doc: "How long a voter waits before it asks for an election."},

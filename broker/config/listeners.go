@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/millrace/millrace/quorum/client"
 )
 
 // Listener is one address to listen on or to advertise.
@@ -140,6 +142,15 @@ func adminAddressOK(v string) bool {
 		return false
 	}
 	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// connectOK is the rule of zookeeper.connect.
+func connectOK(v string) bool {
+	if v == "" {
+		return true
+	}
+	_, _, err := client.ParseServers(v)
 	return err == nil
 }
 
