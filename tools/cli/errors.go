@@ -140,6 +140,10 @@ func IsProtocol(err error) bool {
 // ExceptionName returns the Java class that Kafka's tools would name for err.
 func ExceptionName(err error) string {
 	const prefix = "org.apache.kafka.common.errors."
+	var named interface{ ExceptionName() string }
+	if errors.As(err, &named) {
+		return named.ExceptionName()
+	}
 	var k *kerr.Error
 	if !errors.As(err, &k) {
 		var network net.Error

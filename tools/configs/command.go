@@ -35,6 +35,7 @@ func entityTypes() []string {
 // options are the flags of one command line.
 type options struct {
 	bootstrap, controller, commandConfig string
+	zookeeper                            string
 	alter, describe, all, force          bool
 	types, names                         []string // of --entity-*, in the order they were given
 	addConfig, addConfigFile             string
@@ -78,6 +79,9 @@ func Command(name string) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if o.zookeeper != "" {
+			return o.runZooKeeper(cmd, e)
+		}
 		return o.run(cmd, e)
 	}
 	return cmd
@@ -106,9 +110,9 @@ func (o *options) register(cmd *cobra.Command) {
 			f.Bool(s.flag, false, s.help)
 		}
 	}
-	f.String("zookeeper", "", "")
+	f.StringVar(&o.zookeeper, "zookeeper", "", "Instead of --bootstrap-server, for topics: the ensemble that keeps the cluster's state (HOST:PORT,.../CHROOT), as with Kafka 1.0.")
 	f.String("zk-tls-config-file", "", "")
-	cli.Hide(f, "zookeeper", "zk-tls-config-file")
+	cli.Hide(f, "zk-tls-config-file")
 	_ = cmd.RegisterFlagCompletionFunc("topic", cli.CompleteTopics)
 	_ = cmd.RegisterFlagCompletionFunc("group", cli.CompleteGroups)
 	_ = cmd.RegisterFlagCompletionFunc("entity-type", cli.CompleteWords(entityTypes()...))

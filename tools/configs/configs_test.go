@@ -121,7 +121,8 @@ func TestUsageErrors(t *testing.T) {
 		"--bootstrap-server h:1 --alter --topic t":                                      "At least one of --add-config, --add-config-file, or --delete-config must be specified with --alter",
 		"--bootstrap-server h:1 --alter --topic t --add-config a=b --add-config-file f": "Only one of --add-config or --add-config-file must be specified",
 		"--bootstrap-server h:1 --describe --topic t --add-config a=b":                  `Option "[describe]" can't be used with option "[add-config]"`,
-		"--zookeeper z:1 --describe --topic t":                                          "use --bootstrap-server HOST:9092",
+		"--zookeeper z:1 --describe --entity-type users":                                "--zookeeper is for topics only",
+		"--zookeeper z:1 --bootstrap-server h:1 --describe --topic t":                   "can't be used with",
 	} {
 		got := clitest.Run(t.Context(), Command("kafka-configs.sh"), "", strings.Fields(words)...)
 		if got.Code != 1 || !strings.Contains(got.Err+got.Out, part) {

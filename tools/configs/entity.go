@@ -68,7 +68,7 @@ func (o *options) check() (entity, error) {
 		return entity{}, cli.Usagef("Command must include exactly one action: --describe, --alter")
 	}
 	if o.given("zookeeper") {
-		return entity{}, cli.Usagef("--zookeeper is not supported by this version: use --bootstrap-server HOST:9092 with the address of a broker")
+		return o.checkZooKeeper()
 	}
 	for _, only := range []string{"add-config", "delete-config", "add-config-file"} {
 		if o.describe && o.given(only) {

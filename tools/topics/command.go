@@ -41,6 +41,9 @@ const examples = `  # create a topic with 3 partitions and its own retention of 
   {{.}} --bootstrap-server 127.0.0.1:9092 --list
   {{.}} --bootstrap-server 127.0.0.1:9092 --describe --topic clicks
 
+  # as with Kafka 1.0: through the nodes in ZooKeeper, here those of the quorum inside a broker
+  {{.}} --zookeeper 127.0.0.1:2181 --list
+
   # more partitions; delete
   {{.}} --bootstrap-server 127.0.0.1:9092 --alter --topic clicks --partitions 6
   {{.}} --bootstrap-server 127.0.0.1:9092 --delete --topic clicks`
@@ -59,6 +62,9 @@ func Command(name string) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := o.check(cmd); err != nil {
 			return err
+		}
+		if o.zookeeper != "" {
+			return o.runZooKeeper(cmd)
 		}
 		return o.run(cmd)
 	}
@@ -80,7 +86,7 @@ func (o *options) register(cmd *cobra.Command) {
 	f.IntVar(&o.replicationFactor, "replication-factor", 0, "The replication factor of each partition for --create (default: the cluster's).")
 	f.StringVar(&o.replicaAssignment, "replica-assignment", "", "Brokers of each partition: p0-replica1:p0-replica2,p1-replica1:p1-replica2,...")
 	f.StringArrayVar(&o.config, "config", nil, "A topic setting name=value for --create; may be repeated.")
-	f.StringArrayVar(&o.deleteConfig, "delete-config", nil, "Not supported any more, as in Kafka 4: use kafka-configs.")
+	f.StringArrayVar(&o.deleteConfig, "delete-config", nil, "With --zookeeper and --alter: a topic setting to remove; may be repeated. Else not supported any more, as in Kafka 4: use kafka-configs.")
 	f.BoolVar(&o.underReplicated, "under-replicated-partitions", false, "Describe only partitions that miss an in-sync replica.")
 	f.BoolVar(&o.unavailable, "unavailable-partitions", false, "Describe only partitions whose leader is not available.")
 	f.BoolVar(&o.underMinISR, "under-min-isr-partitions", false, "Describe only partitions with fewer in-sync replicas than the configured minimum.")
@@ -90,10 +96,10 @@ func (o *options) register(cmd *cobra.Command) {
 	f.BoolVar(&o.ifNotExists, "if-not-exists", false, "Create only if the topic does not exist yet.")
 	f.BoolVar(&o.excludeInternal, "exclude-internal", false, "Leave internal topics out when listing or describing.")
 	f.IntVar(&o.partitionSizeLimit, "partition-size-limit-per-response", 2000, "Partitions per DescribeTopicPartitions response.")
-	f.StringVar(&o.zookeeper, "zookeeper", "", "")
+	f.StringVar(&o.zookeeper, "zookeeper", "", "Instead of --bootstrap-server: the ensemble that keeps the cluster's state (HOST:PORT,.../CHROOT). Works as Kafka 1.0's tool did: it writes the nodes, and the controller follows.")
 	f.BoolVar(&o.forced, "force", false, "")
 	f.BoolVar(&o.disableRackAware, "disable-rack-aware", false, "")
-	cli.Hide(f, "zookeeper", "force", "disable-rack-aware")
+	cli.Hide(f, "force", "disable-rack-aware")
 	_ = cmd.RegisterFlagCompletionFunc("topic", cli.CompleteTopics)
 }
 
@@ -111,7 +117,7 @@ func (o *options) check(cmd *cobra.Command) error {
 		return cli.Usagef("Command must include exactly one action: --list, --describe, --create, --alter or --delete")
 	}
 	if f.Changed("zookeeper") {
-		return cli.Usagef("--zookeeper is not supported by this version: use --bootstrap-server HOST:9092 with the address of a broker")
+		return o.checkZooKeeper(f.Changed)
 	}
 	if len(o.deleteConfig) > 0 {
 		cmd.PrintErrln("delete-config option is no longer supported and deprecated since version 4.0. The config will be fully removed in future releases.")
