@@ -99,7 +99,8 @@ var errorRows = [...]errorRow{
 	sentinel(record.ErrShort, protocol.CodeCorruptMessage),
 	sentinel(record.ErrCorrupt, protocol.CodeCorruptMessage),
 	// the metadata store: definitely not done, or perhaps done
-	kind[*metadata.WriteError](protocol.CodeKafkaStorageError),
+	sentinel(metadata.ErrSessionExpired, protocol.CodeNotController),
+	sentinel(metadata.ErrClosed, protocol.CodeNotController),
 	sentinel(metadata.ErrUnknownOutcome, protocol.CodeRequestTimedOut),
 	sentinel(context.DeadlineExceeded, protocol.CodeRequestTimedOut),
 	sentinel(context.Canceled, protocol.CodeBrokerNotAvailable),

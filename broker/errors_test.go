@@ -33,7 +33,7 @@ func TestCodesOfErrors(t *testing.T) {
 		{&engine.UnavailableError{Err: record.ErrCorrupt}, kerr.KafkaStorageError, true, ""},
 		{&engine.RecordTooLargeError{SizeBytes: 7000, MaxBytes: 1000}, kerr.MessageTooLarge, false, "7000"},
 		{&engine.SequenceError{Kind: producer.Duplicate}, kerr.OutOfOrderSequenceNumber, false, ""},
-		{&metadata.WriteError{File: "/data/tree", Err: syscall.ENOSPC}, kerr.KafkaStorageError, true, "nothing was changed"},
+		{metadata.ErrSessionExpired, kerr.NotController, true, ""},
 		{metadata.ErrUnknownOutcome, kerr.RequestTimedOut, true, ""},
 		{replication.ErrNotLeader, kerr.NotLeaderForPartition, true, ""},
 		{record.ErrInvalidTimestamp, kerr.InvalidTimestamp, false, ""},

@@ -15,7 +15,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/internal/testkit"
+	"github.com/millrace/millrace/metadata/metatest"
 	"github.com/millrace/millrace/protocol"
 )
 
@@ -278,7 +280,8 @@ func TestStopSendsWaitingMembersAway(t *testing.T) {
 // Offsets and members are there after a stop.
 func TestGroupsSurviveARestart(t *testing.T) {
 	dir := t.TempDir()
-	n := startNodeWith(t, nodeOptions{dir: dir, settings: []string{"group.initial.rebalance.delay.ms=0"}})
+	quorum := metatest.New(t, clock.Real{})
+	n := startNodeWith(t, nodeOptions{dir: dir, quorum: quorum, settings: []string{"group.initial.rebalance.delay.ms=0"}})
 	n.create("t", 3)
 	n.fill("t", 3, 30)
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
@@ -294,7 +297,7 @@ func TestGroupsSurviveARestart(t *testing.T) {
 	wg.Wait()
 	cl.Close()
 	n.stop()
-	n = startNodeWith(t, nodeOptions{dir: dir})
+	n = startNodeWith(t, nodeOptions{dir: dir, quorum: quorum})
 	adm := kadm.NewClient(n.client())
 	offsets, err := adm.FetchOffsets(ctx, "g")
 	if err != nil {

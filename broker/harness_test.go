@@ -27,6 +27,7 @@ import (
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/vfs/osfs"
 	"github.com/millrace/millrace/metadata"
+	"github.com/millrace/millrace/metadata/metatest"
 	"github.com/millrace/millrace/replication"
 )
 
@@ -55,7 +56,8 @@ type nodeOptions struct {
 	dirs     []string
 	auth     Authorizer
 	quota    Quota
-	clock    clock.Clock // the broker's; the layers below have the real one
+	clock    clock.Clock      // the broker's; the layers below have the real one
+	quorum   *metatest.Quorum // nil: a new one
 }
 
 func startNode(t testing.TB, settings ...string) *node {
@@ -93,8 +95,10 @@ func startNodeWith(t testing.TB, o nodeOptions) *node {
 			t.Fatal(err)
 		}
 	}
-	tree, err := metadata.OpenFileStore(osfs.FS{}, dir+"/millrace-metadata", clock.Real{})
-	must(err)
+	if o.quorum == nil {
+		o.quorum = metatest.New(t, clock.Real{})
+	}
+	tree := o.quorum.Open(t)
 	id, err := controller.Prepare(ctx, tree, crand.Reader, "")
 	must(err)
 	loader := metadata.NewLoader(tree, log)
@@ -152,6 +156,7 @@ func startNodeWith(t testing.TB, o nodeOptions) *node {
 		if err := n.broker.Close(ctx); err != nil {
 			t.Error(err)
 		}
+		c.Close()
 		loader.Close()
 		n.groups.Close()
 		n.manager.Close()

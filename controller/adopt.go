@@ -25,29 +25,32 @@ type OnDisk struct {
 	Config map[string]string
 }
 
+// adopting is what that node holds until all topics are there.
+const adopting = "under way"
+
 // Adopted tells whether the tree did take over what was on disk. It does so once in its
 // life: a log without a topic that is found later belongs to a topic that was deleted.
 func (c *Controller) Adopted(ctx context.Context) (bool, error) {
-	if len(c.o.Loader.Image().Topics()) > 0 {
-		return true, nil
-	}
-	_, _, err := c.o.Store.Get(ctx, adoptedPath)
-	if errors.Is(err, metadata.ErrNoNode) {
-		return false, nil
-	}
-	if err != nil {
+	data, _, err := c.o.Store.Get(ctx, adoptedPath)
+	switch {
+	case errors.Is(err, metadata.ErrNoNode):
+		return len(c.o.Loader.Image().Topics()) > 0, nil
+	case err != nil:
 		return false, fmt.Errorf("adoption of topics on disk: %w", err)
 	}
-	return true, nil
+	return string(data) != adopting, nil
 }
 
 // Adopt creates topics as they are on disk, with this broker as their only replica, and
-// notes that it was done, in one transaction.
+// notes that it was done; where it was interrupted it goes on.
 func (c *Controller) Adopt(ctx context.Context, topics []OnDisk) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var plans []plan
 	for _, t := range topics {
+		if _, ok := c.o.Loader.Image().Topic(t.Name); ok {
+			continue
+		}
 		p := plan{topic: NewTopic{Name: t.Name, Config: keepAll(t)}, id: t.ID, epoch: t.LeaderEpoch}
 		if p.id == (metadata.TopicID{}) {
 			id, err := newID(c.o.Random)
@@ -61,7 +64,7 @@ func (c *Controller) Adopt(ctx context.Context, topics []OnDisk) error {
 		}
 		plans = append(plans, p)
 	}
-	if _, err := c.writeTopics(ctx, plans, metadata.Create(adoptedPath, nil)); err != nil {
+	if err := c.writeAdopted(ctx, plans); err != nil {
 		return fmt.Errorf("adoption of topics on disk: %w", err)
 	}
 	for _, t := range topics {
@@ -71,6 +74,27 @@ func (c *Controller) Adopt(ctx context.Context, topics []OnDisk) error {
 		}
 	}
 	return nil
+}
+
+// writeAdopted begins and ends with the note, so that an interruption is seen.
+func (c *Controller) writeAdopted(ctx context.Context, plans []plan) error {
+	begin := metadata.Create(adoptedPath, []byte(adopting))
+	data, stat, err := c.o.Store.Get(ctx, adoptedPath)
+	if err == nil && string(data) == adopting {
+		begin = metadata.Set(adoptedPath, data, stat.Version)
+	} else if err != nil && !errors.Is(err, metadata.ErrNoNode) {
+		return err
+	}
+	groups := [][]metadata.Op{{begin}}
+	for _, p := range plans {
+		ops, err := c.topicOps(ctx, p)
+		if err != nil {
+			return err
+		}
+		groups = append(groups, ops)
+	}
+	_, err = c.commitAll(ctx, append(groups, []metadata.Op{metadata.Set(adoptedPath, nil, metadata.AnyVersion)})...)
+	return err
 }
 
 // keepAll is the settings of an adopted topic. The brokers' own topics are compacted

@@ -47,7 +47,7 @@ func (c *Controller) deleteTopics(ctx context.Context, refs []TopicRef, enabled 
 	defer c.mu.Unlock()
 	image := c.o.Loader.Image()
 	answers = make([]DeletedTopic, len(refs))
-	var ops []metadata.Op
+	var groups [][]metadata.Op
 	var at []int
 	asked, going := make(map[TopicRef]int, len(refs)), make(map[string]bool)
 	for _, ref := range refs {
@@ -69,19 +69,38 @@ func (c *Controller) deleteTopics(ctx context.Context, refs []TopicRef, enabled 
 			answers[i].Err = err
 			continue
 		}
-		ops, at = append(ops, nodes...), append(at, i)
+		if groups, err = c.markLarge(ctx, groups, t.Name, nodes); err != nil {
+			answers[i].Err = err
+			continue
+		}
+		at = append(at, i)
 		going[t.Name] = true
 	}
-	if len(ops) == 0 {
+	if len(groups) == 0 {
 		return answers, 0
 	}
-	zxid, err := c.commit(ctx, ops)
+	zxid, err := c.commitAll(ctx, groups...)
 	for _, i := range at {
 		if answers[i].Err = err; err == nil {
 			c.o.Log.Info("deleted topic", "topic", answers[i].Name, "id", metadata.IDString(answers[i].ID))
 		}
 	}
 	return answers, zxid
+}
+
+// markLarge adds a topic's deletion. One that does not fit in a transaction gets the mark
+// that tools make first: whoever is the controller next then finishes what was begun.
+func (c *Controller) markLarge(ctx context.Context, groups [][]metadata.Op, topic string, ops []metadata.Op) ([][]metadata.Op, error) {
+	size := 0
+	for _, op := range ops {
+		size += opBytes(op)
+	}
+	marked := c.o.Loader.Image().DeletionMarked(topic)
+	if size <= maxMultiBytes || marked {
+		return append(groups, ops), nil
+	}
+	path := metadata.DeleteTopicPath(topic)
+	return append(groups, []metadata.Op{metadata.Create(path, nil)}, append(ops, metadata.Delete(path, metadata.AnyVersion))), nil
 }
 
 // deletable finds a topic that a request names so many times.
@@ -152,7 +171,7 @@ func (c *Controller) CreatePartitions(ctx context.Context, topics []MorePartitio
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	errs = make([]error, len(topics))
-	var ops []metadata.Op
+	var groups [][]metadata.Op
 	var at []int
 	budget := int32(MaxPartitionsPerRequest)
 	asked := make(map[string]int, len(topics))
@@ -170,12 +189,12 @@ func (c *Controller) CreatePartitions(ctx context.Context, topics []MorePartitio
 			continue
 		}
 		budget -= int32(len(added))
-		ops, at = append(ops, c.enlarge(t, added)...), append(at, i)
+		groups, at = append(groups, c.enlarge(t, added)), append(at, i)
 	}
-	if validateOnly || len(ops) == 0 {
+	if validateOnly || len(groups) == 0 {
 		return errs, 0
 	}
-	zxid, err := c.commit(ctx, ops)
+	zxid, err := c.commitAll(ctx, groups...)
 	for _, i := range at {
 		if errs[i] = err; err == nil {
 			c.o.Log.Info("enlarged topic", "topic", topics[i].Topic, "partitions", topics[i].Count)

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/millrace/millrace/internal/vfs/memfs"
 	"github.com/millrace/millrace/metadata"
 )
 
@@ -28,7 +27,7 @@ func settingsOf(kind ConfigKind, name string, settings ...string) ConfigChange {
 }
 
 func TestAlterConfigs(t *testing.T) {
-	c := openTree(t, memfs.New()).elect(1)
+	c := openTree(t, newQuorum(t)).elect(1)
 	c.create(NewTopic{Name: "t", NumPartitions: 1, ReplicationFactor: 1, Config: map[string]string{"a": "1"}})
 	read := func(path string) string {
 		data, _, err := c.store.Get(t.Context(), path)
@@ -127,7 +126,7 @@ func TestElect(t *testing.T) {
 }
 
 func TestElectLeadersAndReassign(t *testing.T) {
-	c := openTree(t, memfs.New()).elect(1, 2, 3)
+	c := openTree(t, newQuorum(t)).elect(1, 2, 3)
 	c.create(NewTopic{Name: "t", NumPartitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{1, 2}}, {1, []int32{2, 1}}}})
 	ref := func(i int32) PartitionRef { return PartitionRef{"t", i} }
 	// Another order makes another replica the preferred one; then it is elected.
@@ -187,7 +186,7 @@ func TestElectLeadersAndReassign(t *testing.T) {
 }
 
 func TestUpdateFeatures(t *testing.T) {
-	c := openTree(t, memfs.New()).elect(1)
+	c := openTree(t, newQuorum(t)).elect(1)
 	level := func() int16 { return FeatureLevel(c.loader.Image(), GroupVersion) }
 	for _, test := range []struct {
 		name  string

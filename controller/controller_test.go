@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/testkit"
-	"github.com/millrace/millrace/internal/vfs/memfs"
 	"github.com/millrace/millrace/metadata"
+	"github.com/millrace/millrace/metadata/metatest"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
@@ -22,10 +22,12 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 type cluster struct {
 	*Controller
 	t      *testing.T
-	store  *metadata.FileStore
+	quorum *metatest.Quorum
+	store  *metadata.TreeStore
 	loader *metadata.Loader
 	clock  *testkit.Clock
 	set    Defaults
+	known  metadata.TopicID // of logs on disk
 }
 
 type randomBytes struct{ n uint64 }
@@ -38,15 +40,11 @@ func (r *randomBytes) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func openTree(t *testing.T, disk *memfs.FS) *cluster {
+func openTree(t *testing.T, q *metatest.Quorum) *cluster {
 	t.Helper()
 	clk := testkit.NewClock(time.UnixMilli(1000))
-	s, err := metadata.OpenFileStore(disk, "/tree", clk)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() }) // tests close it themselves where it matters
-	c := &cluster{t: t, store: s, clock: clk, set: Defaults{NumPartitions: 3, ReplicationFactor: 1, DeleteTopics: true}}
+	s := q.OpenWith(t, metadata.TreeOptions{EndFormer: true})
+	c := &cluster{t: t, quorum: q, store: s, clock: clk, set: Defaults{NumPartitions: 3, ReplicationFactor: 1, DeleteTopics: true}}
 	if _, err := Prepare(t.Context(), s, &randomBytes{1}, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +59,13 @@ func (c *cluster) elect(brokers ...int32) *cluster {
 		}
 	}
 	c.loader = metadata.NewLoader(c.store, slog.New(slog.DiscardHandler))
-	t.Cleanup(func() { c.loader.Close(); _ = c.store.Close() })
+	t.Cleanup(func() {
+		if c.Controller != nil {
+			c.Close()
+		}
+		c.loader.Close()
+		_ = c.store.Close()
+	})
 	var err error
 	if c.Controller, err = Start(t.Context(), c.options(brokers[0])); err != nil {
 		t.Fatal(err)
@@ -73,6 +77,7 @@ func (c *cluster) options(id int32) Options {
 	return Options{
 		Store: c.store, Loader: c.loader, Clock: c.clock, Log: slog.New(slog.DiscardHandler), Random: &randomBytes{7}, BrokerID: id,
 		Defaults: func() Defaults { return c.set },
+		KnownID:  func(string) (metadata.TopicID, bool) { return c.known, c.known != metadata.TopicID{} },
 		ValidateConfig: func(s map[string]string) error {
 			if s["bad"] != "" {
 				return errors.New("bad is bad")
@@ -96,7 +101,7 @@ func kinds(answers []CreatedTopic) (out []Kind) {
 }
 
 func TestCreateTopicDecisions(t *testing.T) {
-	c := openTree(t, memfs.New()).elect(1, 2, 3)
+	c := openTree(t, newQuorum(t)).elect(1, 2, 3)
 	if a := c.create(NewTopic{Name: "have.it", NumPartitions: 1, ReplicationFactor: 1}); a[0].Err != nil {
 		t.Fatal(a[0].Err)
 	}
@@ -128,12 +133,12 @@ func TestCreateTopicDecisions(t *testing.T) {
 		{"uneven", NewTopic{Name: "n", NumPartitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{1}}, {1, []int32{1, 2}}}}, InvalidReplicaAssignment},
 		{"none", NewTopic{Name: "n", NumPartitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, nil}}}, InvalidReplicaAssignment},
 	} {
-		before := c.store.Zxid()
+		before := c.quorum.Zxid()
 		got := c.create(test.topic)[0]
 		if k, _ := KindOf(got.Err); k != test.want || test.want == 0 && got.Err != nil {
 			t.Errorf("%s: got %d, %v, want %d", test.name, k, got.Err, test.want)
 		}
-		if test.want != 0 && c.store.Zxid() != before {
+		if test.want != 0 && c.quorum.Zxid() != before {
 			t.Errorf("%s: something was written", test.name)
 		}
 	}
@@ -154,7 +159,7 @@ func TestCreateTopicDecisions(t *testing.T) {
 }
 
 func TestCreatedTopicInTheTree(t *testing.T) {
-	c := openTree(t, memfs.New()).elect(1, 2, 3)
+	c := openTree(t, newQuorum(t)).elect(1, 2, 3)
 	a := c.create(NewTopic{Name: "t", NumPartitions: -1, ReplicationFactor: 2, Config: map[string]string{"k": "v"}},
 		NewTopic{Name: "m", NumPartitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{1, []int32{3, 1}}, {0, []int32{2, 3}}}})
 	image := c.loader.Image()
@@ -184,7 +189,7 @@ func TestCreatedTopicInTheTree(t *testing.T) {
 }
 
 func TestTenThousandPartitions(t *testing.T) {
-	c := openTree(t, memfs.New()).elect(1)
+	c := openTree(t, newQuorum(t)).elect(1)
 	a := c.create(NewTopic{Name: "big", NumPartitions: 10_000, ReplicationFactor: 1})
 	if a[0].Err != nil {
 		t.Fatal(a[0].Err)
@@ -203,7 +208,7 @@ func TestTenThousandPartitions(t *testing.T) {
 // One request with thousands of topics holds the controller's lock: what it costs must grow
 // with their number, not with its square.
 func TestThousandsOfTopicsInOneRequest(t *testing.T) {
-	c := openTree(t, memfs.New()).elect(1)
+	c := openTree(t, newQuorum(t)).elect(1)
 	topics := make([]NewTopic, 4000)
 	for i := range topics {
 		topics[i] = NewTopic{Name: fmt.Sprintf("many_%d", i), NumPartitions: 1, ReplicationFactor: 1}
@@ -239,11 +244,8 @@ func TestThousandsOfTopicsInOneRequest(t *testing.T) {
 }
 
 func TestDeleteTopics(t *testing.T) {
-	c := openTree(t, memfs.New()).elect(1)
+	c := openTree(t, newQuorum(t)).elect(1)
 	a := c.create(NewTopic{Name: "a", NumPartitions: 2, ReplicationFactor: 1}, NewTopic{Name: "b", NumPartitions: 1, ReplicationFactor: 1}, NewTopic{Name: "c", NumPartitions: 1, ReplicationFactor: 1})
-	if _, err := c.store.Multi(t.Context(), metadata.Create("/admin/delete_topics/a", nil)); err != nil {
-		t.Fatal(err)
-	}
 	d, _ := c.DeleteTopics(t.Context(), []TopicRef{{Name: "a"}, {ID: a[1].ID}, {Name: "nope"}, {ID: metadata.TopicID{9}}, {}, {Name: "c", ID: a[2].ID}, {Name: "c"}, {Name: "c"}})
 	var got []Kind
 	for _, x := range d {
@@ -270,7 +272,7 @@ func TestDeleteTopics(t *testing.T) {
 }
 
 func TestCreatePartitions(t *testing.T) {
-	c := openTree(t, memfs.New()).elect(1, 2)
+	c := openTree(t, newQuorum(t)).elect(1, 2)
 	c.create(NewTopic{Name: "a", NumPartitions: 2, ReplicationFactor: 1}, NewTopic{Name: "b", NumPartitions: 1, ReplicationFactor: 2})
 	for _, test := range []struct {
 		more MorePartitions
@@ -305,19 +307,20 @@ func TestCreatePartitions(t *testing.T) {
 // A broker that comes back leads again with a higher epoch; one that never went away keeps
 // its own.
 func TestRestartRaisesEpochs(t *testing.T) {
-	disk := memfs.New()
+	disk := newQuorum(t)
 	c := openTree(t, disk).elect(1)
 	c.create(NewTopic{Name: "a", NumPartitions: 2, ReplicationFactor: 1})
 	id, err := Prepare(t.Context(), c.store, nil, "")
 	if err != nil || len(id) != 22 {
 		t.Fatalf("cluster id %q, %v", id, err)
 	}
-	if err := c.electLeaders(t.Context()); err != nil {
+	if err := c.step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if a, _ := c.loader.Image().Topic("a"); a.Partitions[1].LeaderEpoch != 0 {
 		t.Errorf("%+v", a.Partitions)
 	}
+	c.Close()
 	c.loader.Close()
 	if err := c.store.Close(); err != nil {
 		t.Fatal(err)
@@ -335,28 +338,8 @@ func TestRestartRaisesEpochs(t *testing.T) {
 	}
 }
 
-// A controller that lost its place writes nothing (R26).
-func TestZombieController(t *testing.T) {
-	c := openTree(t, memfs.New()).elect(1)
-	if _, err := Start(t.Context(), c.options(2)); !errors.Is(err, ErrNotController) {
-		t.Fatalf("a second controller: %v", err)
-	}
-	if _, err := c.store.Multi(t.Context(), metadata.Delete(metadata.ControllerPath, metadata.AnyVersion)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Start(t.Context(), c.options(2)); err != nil {
-		t.Fatal(err)
-	}
-	if a := c.create(NewTopic{Name: "a", NumPartitions: 1, ReplicationFactor: 1}); !errors.Is(a[0].Err, ErrNotController) {
-		t.Errorf("got %v", a[0].Err)
-	}
-	if _, ok := c.loader.Image().Topic("a"); ok {
-		t.Error("a zombie created a topic")
-	}
-}
-
 func TestAutoCreateOnce(t *testing.T) {
-	c := openTree(t, memfs.New()).elect(1)
+	c := openTree(t, newQuorum(t)).elect(1)
 	var wg sync.WaitGroup
 	for range 10 {
 		wg.Go(func() {
@@ -377,7 +360,7 @@ func TestAutoCreateOnce(t *testing.T) {
 }
 
 func TestAdopt(t *testing.T) {
-	disk := memfs.New()
+	disk := newQuorum(t)
 	c := openTree(t, disk).elect(5)
 	if adopted, err := c.Adopted(t.Context()); adopted || err != nil {
 		t.Fatalf("a new tree: %v, %v", adopted, err)
@@ -411,7 +394,7 @@ func TestAdopt(t *testing.T) {
 }
 
 func TestProducerIDsAreNeverGivenTwice(t *testing.T) {
-	disk := memfs.New()
+	disk := newQuorum(t)
 	seen := map[int64]bool{}
 	for range 3 {
 		c := openTree(t, disk)
@@ -451,7 +434,7 @@ func TestProducerIDsAreNeverGivenTwice(t *testing.T) {
 }
 
 func TestGenerateBrokerID(t *testing.T) {
-	c := openTree(t, memfs.New())
+	c := openTree(t, newQuorum(t))
 	defer c.store.Close()
 	for want := int32(1001); want < 1004; want++ {
 		if got, err := GenerateBrokerID(t.Context(), c.store, 1000); err != nil || got != want {
@@ -470,4 +453,8 @@ func TestIDs(t *testing.T) {
 	if _, err := newID(r); err == nil {
 		t.Error("no randomness and no error")
 	}
+}
+
+func newQuorum(t *testing.T) *metatest.Quorum {
+	return metatest.New(t, testkit.NewClock(time.UnixMilli(1000)))
 }

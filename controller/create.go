@@ -2,6 +2,8 @@ package controller
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/millrace/millrace/metadata"
@@ -108,19 +110,17 @@ func (c *Controller) planTopic(t NewTopic, names *names, budget int32) (plan, er
 	return plan{topic: t, id: id, replicas: replicas}, err
 }
 
-// writeTopics makes the nodes of new topics, after the ops given.
-func (c *Controller) writeTopics(ctx context.Context, plans []plan, ops ...metadata.Op) (zxid int64, err error) {
+// writeTopics makes the nodes of new topics, by one transaction where they fit.
+func (c *Controller) writeTopics(ctx context.Context, plans []plan) (zxid int64, err error) {
+	groups := make([][]metadata.Op, 0, len(plans))
 	for _, p := range plans {
-		name := p.topic.Name
-		ops = append(ops,
-			metadata.Create(metadata.TopicConfigPath(name), metadata.EncodeConfig(p.topic.Config)),
-			metadata.Create(metadata.TopicPath(name), metadata.TopicNode{ID: p.id, Partitions: p.replicas}.Encode()),
-			metadata.Create(metadata.PartitionsPath(name), nil))
-		for i, replicas := range p.replicas {
-			ops = append(ops, c.newPartition(name, int32(i), replicas, p.epoch)...)
+		ops, err := c.topicOps(ctx, p)
+		if err != nil {
+			return 0, err
 		}
+		groups = append(groups, ops)
 	}
-	if zxid, err = c.commit(ctx, ops); err != nil {
+	if zxid, err = c.commitAll(ctx, groups...); err != nil {
 		return 0, err
 	}
 	for _, p := range plans {
@@ -130,9 +130,32 @@ func (c *Controller) writeTopics(ctx context.Context, plans []plan, ops ...metad
 	return zxid, nil
 }
 
+// topicOps makes the nodes of one topic. Its settings may be there already: tools write them
+// first, and may have gone no further.
+func (c *Controller) topicOps(ctx context.Context, p plan) ([]metadata.Op, error) {
+	name := p.topic.Name
+	path, settings := metadata.TopicConfigPath(name), metadata.EncodeConfig(p.topic.Config)
+	config := metadata.Create(path, settings)
+	_, stat, err := c.o.Store.Get(ctx, path)
+	if err == nil {
+		config = metadata.Set(path, settings, stat.Version)
+	} else if !errors.Is(err, metadata.ErrNoNode) {
+		return nil, fmt.Errorf("settings of topic %s: %w", name, err)
+	}
+	ops := []metadata.Op{
+		config,
+		metadata.Create(metadata.TopicPath(name), metadata.TopicNode{ID: p.id, Partitions: p.replicas}.Encode()),
+		metadata.Create(metadata.PartitionsPath(name), nil),
+	}
+	for i, replicas := range p.replicas {
+		ops = append(ops, c.newPartition(name, int32(i), replicas, p.epoch)...)
+	}
+	return ops, nil
+}
+
 // newPartition makes the nodes of a partition: its first replica leads, all are in sync.
 func (c *Controller) newPartition(topic string, index int32, replicas []int32, epoch int32) []metadata.Op {
-	state := metadata.StateNode{Leader: replicas[0], LeaderEpoch: epoch, ControllerEpoch: c.epoch, ISR: replicas}
+	state := metadata.StateNode{Leader: replicas[0], LeaderEpoch: epoch, ControllerEpoch: c.Epoch(), ISR: replicas}
 	return []metadata.Op{
 		metadata.Create(metadata.PartitionPath(topic, index), nil),
 		metadata.Create(metadata.PartitionStatePath(topic, index), state.Encode()),

@@ -8,6 +8,14 @@
 // knowing cannot write (ErrNotController). Decisions are taken one at a time and from the
 // image that holds the last one's result.
 //
+// Others write into the tree as well, Kafka's older tools for one: a topic's node without an
+// id, more partitions, marks of topics to be deleted; an operator deletes /controller to have
+// another one elected. The controller follows the image and completes, obeys and repairs
+// (reconcile.go). What it cannot read it logs and leaves alone.
+//
+// A decision is one transaction where it fits in one (maxMultiBytes); a larger one is
+// written so that the next controller finishes what was begun.
+//
 // Who calls: the composition root runs Prepare, Register and Start in this order;
 // handlers of the broker call CreateTopics, DeleteTopics, CreatePartitions, AutoCreate,
 // AlterConfigs, ElectLeaders, Reassign, UpdateFeatures and UnregisterBroker, and take

@@ -34,7 +34,7 @@ func (c *Controller) ElectLeaders(ctx context.Context, unclean bool, parts []Par
 			}
 		}
 	}
-	var ops []metadata.Op
+	var groups [][]metadata.Op
 	var at []int
 	seen := make(map[PartitionRef]bool, len(parts))
 	for _, ref := range parts {
@@ -58,14 +58,14 @@ func (c *Controller) ElectLeaders(ctx context.Context, unclean bool, parts []Par
 		if answers = append(answers, ElectedLeader{ref, err}); err != nil {
 			continue
 		}
-		next.ControllerEpoch = c.epoch
-		ops = append(ops, metadata.Set(metadata.PartitionStatePath(ref.Topic, ref.Partition), next.Encode(), p.PartitionEpoch))
+		next.ControllerEpoch = c.Epoch()
+		groups = append(groups, []metadata.Op{metadata.Set(metadata.PartitionStatePath(ref.Topic, ref.Partition), next.Encode(), p.PartitionEpoch)})
 		at = append(at, len(answers)-1)
 	}
-	if len(ops) == 0 {
+	if len(groups) == 0 {
 		return answers, 0
 	}
-	zxid, err := c.commit(ctx, ops)
+	zxid, err := c.commitAll(ctx, groups...)
 	for _, i := range at {
 		answers[i].Err = err
 	}

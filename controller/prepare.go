@@ -62,6 +62,10 @@ func Register(ctx context.Context, s metadata.Store, c clock.Clock, b metadata.B
 	op := metadata.CreateEphemeral(metadata.BrokerPath(b.ID), metadata.EncodeBroker(b, clock.UnixMs(c)))
 	r, err := s.Multi(ctx, op)
 	if errors.Is(err, metadata.ErrNodeExists) {
+		_, stat, err2 := s.Get(ctx, metadata.BrokerPath(b.ID))
+		if err2 == nil && stat.EphemeralOwner == s.Session().ID {
+			return stat.Czxid, Reregister(ctx, s, c, b)
+		}
 		return 0, fmt.Errorf("broker id %d is taken by another broker of the cluster: %w", b.ID, err)
 	}
 	if err != nil {
@@ -88,7 +92,7 @@ func Reregister(ctx context.Context, s metadata.Store, c clock.Clock, b metadata
 // GenerateBrokerID returns the next id above reserved (reserved.broker.max.id) that no
 // broker was given before: Kafka counts them by the version of /brokers/seqid.
 func GenerateBrokerID(ctx context.Context, s metadata.Store, reserved int32) (int32, error) {
-	r, err := s.Multi(ctx, metadata.Set("/brokers/seqid", nil, metadata.AnyVersion))
+	r, err := s.Multi(ctx, metadata.Set(metadata.BrokerSeqIDPath, nil, metadata.AnyVersion))
 	if err != nil {
 		return 0, fmt.Errorf("generate a broker id: %w", err)
 	}

@@ -3,12 +3,11 @@ package controller
 import (
 	"testing"
 
-	"github.com/millrace/millrace/internal/vfs/memfs"
 	"github.com/millrace/millrace/metadata"
 )
 
 func TestIDsThatWerePassedAreNotHandedOut(t *testing.T) {
-	f := openTree(t, memfs.New())
+	f := openTree(t, newQuorum(t))
 	defer f.store.Close()
 	ids := NewProducerIDs(f.store, 1)
 	for _, last := range []int64{4711, 12, 4711} { // passing fewer than before changes nothing

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/millrace/millrace/internal/vfs/memfs"
 	"github.com/millrace/millrace/metadata"
 )
 
@@ -16,7 +15,7 @@ func user(name string) metadata.QuotaEntity {
 func set(key string, v float64) QuotaOp { return QuotaOp{Key: key, Value: v} }
 
 func TestAlterQuotas(t *testing.T) {
-	f := openTree(t, memfs.New()).elect(1)
+	f := openTree(t, newQuorum(t)).elect(1)
 	ctx := t.Context()
 	both := metadata.QuotaEntity{User: metadata.NamedQuota("u"), ClientID: metadata.DefaultQuota()}
 	alter := func(changes ...QuotaChange) []error {
@@ -78,7 +77,7 @@ func TestAlterQuotas(t *testing.T) {
 }
 
 func TestRefusedQuotas(t *testing.T) {
-	f := openTree(t, memfs.New()).elect(1)
+	f := openTree(t, newQuorum(t)).elect(1)
 	ip := metadata.QuotaEntity{IP: metadata.NamedQuota("10.0.0.1")}
 	for name, c := range map[string]struct {
 		change QuotaChange

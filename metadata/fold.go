@@ -11,7 +11,11 @@ import (
 // fold builds the next Image from the last one and a transaction. It is pure; what it
 // cannot read goes to problem, and the node counts as unchanged.
 type fold struct {
-	next    *Image
+	next *Image
+	// former is the image before a snapshot, else nil: what it knows of a topic and the
+	// topic's node does not say is kept.
+	former  *Image
+	orphans map[string]map[int32]orphan // states of partitions that their topic does not name
 	problem func(path string, err error)
 	topics  bool // next's topic maps and slice are its own
 	edited  map[string]*Topic
@@ -35,12 +39,13 @@ func emptyImage() *Image {
 
 // applyTxn returns the image after a transaction.
 func applyTxn(old *Image, txn Txn, problem func(path string, err error)) *Image {
+	var former *Image
 	if txn.Snapshot {
-		old = emptyImage()
+		former, old = old, emptyImage()
 	}
 	next := *old
 	next.zxid = txn.Zxid
-	f := &fold{next: &next, problem: problem, edited: map[string]*Topic{}}
+	f := &fold{next: &next, former: former, problem: problem, edited: map[string]*Topic{}}
 	for _, e := range txn.Events {
 		if err := f.event(e); err != nil {
 			problem(e.Path, err)
@@ -56,7 +61,7 @@ func (f *fold) event(e Event) error {
 		return f.scalar(e, func() (err error) { f.next.clusterID, err = DecodeClusterID(e.Data); return err },
 			func() { f.next.clusterID = "" })
 	case ControllerPath:
-		return f.scalar(e, func() (err error) { f.next.controller, err = DecodeController(e.Data); return err },
+		return f.scalar(e, func() error { return f.controller(e) },
 			func() { f.next.controller = Controller{BrokerID: -1} })
 	case ControllerEpochPath:
 		return f.scalar(e, func() error { return f.controllerEpoch(e) },
@@ -94,6 +99,16 @@ func (f *fold) scalar(e Event, read func() error, drop func()) error {
 		return nil
 	}
 	return read()
+}
+
+func (f *fold) controller(e Event) error {
+	c, err := DecodeController(e.Data)
+	if err != nil {
+		return err
+	}
+	c.Session = e.Stat.EphemeralOwner
+	f.next.controller = c
+	return nil
 }
 
 func (f *fold) controllerEpoch(e Event) error {
@@ -185,112 +200,4 @@ func (f *fold) mark(name string, e Event) {
 	} else {
 		f.next.deletions[name] = struct{}{}
 	}
-}
-
-// ownTopics makes the topic maps of the next image writable.
-func (f *fold) ownTopics() {
-	if !f.topics {
-		f.next.byName, f.next.byID, f.topics = maps.Clone(f.next.byName), maps.Clone(f.next.byID), true
-	}
-}
-
-// edit returns a topic that belongs to the next image and may be written to.
-func (f *fold) edit(name string) (*Topic, bool) {
-	if t, ok := f.edited[name]; ok {
-		return t, true
-	}
-	old, ok := f.next.byName[name]
-	if !ok {
-		return nil, false
-	}
-	t := *old
-	t.Partitions = slices.Clone(old.Partitions)
-	f.put(&t)
-	return &t, true
-}
-
-func (f *fold) put(t *Topic) {
-	f.ownTopics()
-	f.edited[t.Name] = t
-	f.next.byName[t.Name] = t
-	if t.ID != (TopicID{}) {
-		f.next.byID[t.ID] = t
-	}
-}
-
-func (f *fold) drop(name string) {
-	t, ok := f.next.byName[name]
-	if !ok {
-		return
-	}
-	f.ownTopics()
-	delete(f.next.byName, name)
-	delete(f.edited, name)
-	if f.next.byID[t.ID] == t {
-		delete(f.next.byID, t.ID)
-	}
-}
-
-func (f *fold) topic(name string, e Event) error {
-	if e.Kind == Deleted {
-		f.drop(name)
-		return nil
-	}
-	n, err := DecodeTopicNode(e.Data)
-	if err != nil {
-		return err
-	}
-	t := &Topic{Name: name, CreatedZxid: e.Stat.Czxid}
-	if old, ok := f.edit(name); ok {
-		if f.next.byID[old.ID] == old {
-			delete(f.next.byID, old.ID)
-		}
-		t = old
-	}
-	t.ID, t.Version = n.ID, e.Stat.Version
-	if len(n.Partitions) < len(t.Partitions) {
-		t.Partitions = t.Partitions[:len(n.Partitions)]
-	}
-	for i, replicas := range n.Partitions {
-		if i == len(t.Partitions) {
-			t.Partitions = append(t.Partitions, Partition{Index: int32(i), Leader: NoLeader, PartitionEpoch: -1})
-		}
-		t.Partitions[i].Replicas = replicas
-	}
-	f.put(t)
-	return nil
-}
-
-// state folds T/partitions/N/state.
-func (f *fold) state(rest string, e Event) error {
-	parts := strings.Split(rest, "/")
-	if len(parts) != 4 || parts[1] != "partitions" || parts[3] != "state" {
-		return nil
-	}
-	index, ok := parseID(parts[2])
-	if !ok {
-		return fmt.Errorf("partition %q", parts[2])
-	}
-	t, ok := f.edit(parts[0])
-	if !ok || int(index) >= len(t.Partitions) {
-		return nil // the topic's node went first, or never named this partition
-	}
-	p := &t.Partitions[index]
-	if e.Kind == Deleted {
-		p.Leader, p.LeaderEpoch, p.PartitionEpoch, p.ISR = NoLeader, 0, -1, nil
-		return nil
-	}
-	n, err := DecodeStateNode(e.Data)
-	if err != nil {
-		return err
-	}
-	p.Leader, p.LeaderEpoch, p.ControllerEpoch, p.ISR, p.PartitionEpoch = n.Leader, n.LeaderEpoch, n.ControllerEpoch, n.ISR, e.Stat.Version
-	return nil
-}
-
-func (f *fold) finish() {
-	if !f.topics {
-		return
-	}
-	f.next.topics = slices.SortedFunc(maps.Values(f.next.byName), func(a, b *Topic) int { return strings.Compare(a.Name, b.Name) })
 }

@@ -1,13 +1,21 @@
 package metadata
 
 import (
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
+	"os"
+	"path"
+
+	"github.com/millrace/millrace/internal/vfs"
 )
 
-// The file of a FileStore; docs/format/metadata-file.md draws it. All numbers are big
-// endian. The checksum covers everything before it.
+// A broker kept its tree in one file before it had a quorum inside
+// (docs/format/metadata-file.md). ImportFile takes such a file over. All its numbers are big
+// endian; the checksum covers everything before it.
 const (
 	fileMagic       = "MILLTREE"
 	fileVersion     = 1
@@ -16,43 +24,115 @@ const (
 	fileCRCBytes    = 4
 )
 
-// encodeTree writes the tree with the drafts's changes on top into dst.
-func encodeTree(dst []byte, t *tree, d *draft) []byte {
-	dst = append(dst, fileMagic...)
-	dst = binary.BigEndian.AppendUint32(dst, fileVersion)
-	dst = binary.BigEndian.AppendUint64(dst, 0) // total, below
-	dst = binary.BigEndian.AppendUint64(dst, uint64(d.zxid))
-	count := 0
-	dst = binary.BigEndian.AppendUint32(dst, 0) // count, below
-	var walk func(path string, n *node)
-	walk = func(path string, n *node) {
-		dst = encodeNode(dst, path, n)
-		count++
-		for _, name := range sortedKeys(n.children) {
-			child := join(path, name)
-			walk(child, d.get(child))
+// ImportedSuffix is what a file's name ends with once its tree was taken over.
+const ImportedSuffix = ".imported"
+
+// fileNode is one node of a file.
+type fileNode struct {
+	path    string
+	data    []byte
+	version int32
+	owner   int64
+}
+
+// ImportFile brings the tree of a former metadata file into s, and then renames the file: an
+// import that was interrupted is done again, which changes nothing of what is there. It
+// returns false when there is no such file. Ephemerals are left out. Nobody else may write to
+// s meanwhile.
+func ImportFile(ctx context.Context, fsys vfs.FS, file string, s Store) (done bool, err error) {
+	nodes, err := readFile(fsys, file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("metadata file %s: %w", file, err)
+	}
+	// It only took space, which may be wanted now.
+	_ = fsys.Remove(file + ".reserve")
+	if err := importNodes(ctx, s, nodes); err != nil {
+		return false, fmt.Errorf("metadata file %s: its tree could not be taken over: %w", file, err)
+	}
+	if err := fsys.Rename(file, file+ImportedSuffix); err != nil {
+		return false, err
+	}
+	for _, left := range []string{".lock", ".tmp"} {
+		_ = fsys.Remove(file + left)
+	}
+	return true, fsys.SyncDir(path.Dir(file))
+}
+
+func readFile(fsys vfs.FS, file string) ([]fileNode, error) {
+	f, err := fsys.OpenFile(file, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	buf := make([]byte, size)
+	if n, err := f.ReadAt(buf, 0); n != len(buf) {
+		return nil, fmt.Errorf("read %d of %d bytes: %w", n, len(buf), err)
+	}
+	return decodeFile(buf)
+}
+
+// importBytes is how much goes into one transaction.
+const importBytes = 256 << 10
+
+func importNodes(ctx context.Context, s Store, nodes []fileNode) error {
+	var ops []Op
+	size := 0
+	flush := func() error {
+		if len(ops) == 0 {
+			return nil
+		}
+		_, err := s.Multi(ctx, ops...)
+		ops, size = nil, 0
+		return err
+	}
+	for _, n := range nodes {
+		if n.owner != 0 || n.path == "/" {
+			continue
+		}
+		more, err := importOps(ctx, s, n)
+		if err != nil {
+			return err
+		}
+		if size += len(n.path) + len(n.data); size > importBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		ops = append(ops, more...)
+	}
+	return flush()
+}
+
+// importOps makes one node what it was. Brokers' generated ids are counted by the version of
+// their node, so that is raised to what it was; other versions begin anew.
+func importOps(ctx context.Context, s Store, n fileNode) ([]Op, error) {
+	data, stat, err := s.Get(ctx, n.path)
+	var ops []Op
+	switch {
+	case errors.Is(err, ErrNoNode):
+		ops = append(ops, Create(n.path, n.data))
+	case err != nil:
+		return nil, err
+	case string(data) != string(n.data):
+		ops = append(ops, Set(n.path, n.data, AnyVersion))
+	}
+	if n.path == BrokerSeqIDPath {
+		for v := stat.Version; v < min(n.version, 1<<12); v++ {
+			ops = append(ops, Set(n.path, n.data, AnyVersion))
 		}
 	}
-	walk("/", d.get("/"))
-	binary.BigEndian.PutUint64(dst[len(fileMagic)+4:], uint64(len(dst)+fileCRCBytes))
-	binary.BigEndian.PutUint32(dst[fileHeaderBytes-4:], uint32(count))
-	return binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst, castagnoli()))
+	return ops, nil
 }
 
-func encodeNode(dst []byte, path string, n *node) []byte {
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(path)))
-	dst = append(dst, path...)
-	dst = binary.BigEndian.AppendUint32(dst, uint32(len(n.data)))
-	dst = append(dst, n.data...)
-	for _, v := range [...]int64{n.czxid, n.mzxid, n.pzxid, n.ctimeMs, n.mtimeMs, n.owner} {
-		dst = binary.BigEndian.AppendUint64(dst, uint64(v))
-	}
-	dst = binary.BigEndian.AppendUint32(dst, uint32(n.version))
-	return binary.BigEndian.AppendUint32(dst, uint32(n.creates))
-}
-
-// decodeTree reads a whole file. Its tree aliases buf.
-func decodeTree(buf []byte) (*tree, error) {
+// decodeFile reads a whole file; its nodes alias buf and stand parents first.
+func decodeFile(buf []byte) ([]fileNode, error) {
 	if len(buf) < fileHeaderBytes+fileCRCBytes || string(buf[:len(fileMagic)]) != fileMagic {
 		return nil, &FormatError{Reason: "it does not begin as one"}
 	}
@@ -67,69 +147,61 @@ func decodeTree(buf []byte) (*tree, error) {
 	if got := crc32.Checksum(body, castagnoli()); got != sum {
 		return nil, &FormatError{Reason: fmt.Sprintf("its checksum is %08x and says %08x", got, sum)}
 	}
-	t := &tree{zxid: int64(binary.BigEndian.Uint64(header[12:]))}
-	return t, decodeNodes(t, body[fileHeaderBytes:], binary.BigEndian.Uint32(header[20:]))
+	return decodeNodes(body[fileHeaderBytes:], binary.BigEndian.Uint32(header[20:]))
 }
 
 // decodeNodes reads count nodes and checks that they make a tree.
-func decodeNodes(t *tree, b []byte, count uint32) error {
-	if t.zxid < 0 || uint64(count)*uint64(nodeFixedBytes) > uint64(len(b)) {
-		return &FormatError{Reason: fmt.Sprintf("%d nodes do not fit in %d bytes", count, len(b))}
+func decodeNodes(b []byte, count uint32) ([]fileNode, error) {
+	if uint64(count)*uint64(nodeFixedBytes) > uint64(len(b)) {
+		return nil, &FormatError{Reason: fmt.Sprintf("%d nodes do not fit in %d bytes", count, len(b))}
 	}
-	t.nodes = make(map[string]*node, count)
+	nodes := make([]fileNode, 0, count)
+	owners := make(map[string]int64, count)
 	for i := range count {
-		path, n, rest, err := decodeNode(b)
+		n, rest, err := decodeNode(b)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		b = rest
-		if err := t.adopt(path, n, i == 0); err != nil {
-			return err
+		if err := checkPath(n.path); err != nil || (i == 0) != (n.path == "/") {
+			return nil, &FormatError{Reason: fmt.Sprintf("%q has no place in the tree", n.path)}
 		}
+		if i > 0 {
+			parent, _ := split(n.path)
+			owner, ok := owners[parent]
+			_, twice := owners[n.path]
+			if !ok || owner != 0 || twice {
+				return nil, &FormatError{Reason: fmt.Sprintf("%q has no parent, an ephemeral one, or stands twice", n.path)}
+			}
+		}
+		owners[n.path] = n.owner
+		nodes = append(nodes, n)
 	}
 	if len(b) > 0 || count == 0 {
-		return &FormatError{Reason: fmt.Sprintf("%d bytes are left after %d nodes", len(b), count)}
+		return nil, &FormatError{Reason: fmt.Sprintf("%d bytes are left after %d nodes", len(b), count)}
 	}
-	return nil
+	return nodes, nil
 }
 
-func (t *tree) adopt(path string, n *node, first bool) error {
-	if err := checkPath(path); err != nil || first != (path == "/") {
-		return &FormatError{Reason: fmt.Sprintf("%q has no place in the tree", path)}
-	}
-	if !first {
-		parentPath, name := split(path)
-		parent := t.nodes[parentPath]
-		if parent == nil || parent.owner != 0 || t.nodes[path] != nil {
-			return &FormatError{Reason: fmt.Sprintf("%q has no parent, an ephemeral one, or stands twice", path)}
-		}
-		parent.children[name] = struct{}{}
-	}
-	t.nodes[path] = n
-	return nil
-}
-
-func decodeNode(b []byte) (path string, n *node, rest []byte, err error) {
+func decodeNode(b []byte) (n fileNode, rest []byte, err error) {
 	short := &FormatError{Reason: "a node is cut off"}
 	if len(b) < 2 || len(b)-2 < int(binary.BigEndian.Uint16(b)) {
-		return "", nil, nil, short
+		return n, nil, short
 	}
 	size := int(binary.BigEndian.Uint16(b))
-	path, b = string(b[2:2+size]), b[2+size:]
+	n.path, b = string(b[2:2+size]), b[2+size:]
 	if len(b) < 4 || uint64(len(b)-4) < uint64(binary.BigEndian.Uint32(b)) {
-		return "", nil, nil, short
+		return n, nil, short
 	}
 	size = int(binary.BigEndian.Uint32(b))
-	n = &node{data: b[4 : 4+size : 4+size], children: map[string]struct{}{}}
-	b = b[4+size:]
+	n.data, b = b[4:4+size:4+size], b[4+size:]
 	if len(b) < nodeFixedBytes-6 {
-		return "", nil, nil, short
+		return n, nil, short
 	}
-	for _, field := range [...]*int64{&n.czxid, &n.mzxid, &n.pzxid, &n.ctimeMs, &n.mtimeMs, &n.owner} {
-		*field, b = int64(binary.BigEndian.Uint64(b)), b[8:]
-	}
-	n.version, n.creates = int32(binary.BigEndian.Uint32(b)), int32(binary.BigEndian.Uint32(b[4:]))
-	return path, n, b[8:], nil
+	// After five numbers that a new tree counts itself: zxids and times.
+	n.owner = int64(binary.BigEndian.Uint64(b[8*5:]))
+	n.version = int32(binary.BigEndian.Uint32(b[8*6:]))
+	return n, b[8*6+4*2:], nil
 }
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }

@@ -5,107 +5,111 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"flag"
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/internal/testkit"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
-
-func encoded(t *tree) []byte { return encodeTree(nil, t, newDraft(t, t.zxid, 0)) }
-
-func TestFormatGolden(t *testing.T) {
-	tr := newTree()
-	for _, ops := range [][]Op{
-		{Create("/brokers", nil), Create("/brokers/ids", nil), Create("/controller_epoch", []byte("1"))},
-		{CreateEphemeral("/brokers/ids/1", []byte(`{"version":5}`)), Set("/controller_epoch", []byte("2"), 0)},
-	} {
-		if _, _, err := run(tr, 258, ops...); err != nil {
-			t.Fatal(err)
+// encodeFile writes a file as brokers did before they had a quorum inside.
+func encodeFile(nodes []fileNode) []byte {
+	dst := append([]byte(fileMagic), 0, 0, 0, fileVersion)
+	dst = binary.BigEndian.AppendUint64(dst, 0)
+	dst = binary.BigEndian.AppendUint64(dst, 7) // zxid
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(nodes)))
+	for _, n := range nodes {
+		dst = binary.BigEndian.AppendUint16(dst, uint16(len(n.path)))
+		dst = append(dst, n.path...)
+		dst = binary.BigEndian.AppendUint32(dst, uint32(len(n.data)))
+		dst = append(dst, n.data...)
+		for _, v := range [...]int64{1, 1, 1, 1000, 1000, n.owner} {
+			dst = binary.BigEndian.AppendUint64(dst, uint64(v))
 		}
+		dst = binary.BigEndian.AppendUint32(dst, uint32(n.version))
+		dst = binary.BigEndian.AppendUint32(dst, 0)
 	}
-	got := []byte(strings.TrimRight(hex.Dump(encoded(tr)), "\n") + "\n")
-	golden := filepath.Join("testdata", "metadata-file.hex")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(golden, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
+	return seal(append(dst, 0, 0, 0, 0))
+}
+
+// seal sets a file's length and checksum.
+func seal(b []byte) []byte {
+	binary.BigEndian.PutUint64(b[len(fileMagic)+4:], uint64(len(b)))
+	binary.BigEndian.PutUint32(b[len(b)-4:], crc32.Checksum(b[:len(b)-4], castagnoli()))
+	return b
+}
+
+// goldenFile is a file that such a broker wrote.
+func goldenFile(t testing.TB) []byte {
+	t.Helper()
+	dump, err := os.ReadFile(filepath.Join("testdata", "metadata-file.hex"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("the format changed:\n%s\nwant\n%s", got, want)
+	digits := regexp.MustCompile(`(?m)^[0-9a-f]{8} |\|.*\|$|\s`).ReplaceAllString(string(dump), "")
+	b, err := hex.DecodeString(digits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestFormatGolden(t *testing.T) {
+	nodes, err := decodeFile(goldenFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, n := range nodes {
+		got = append(got, n.path+"="+string(n.data))
+	}
+	if want := `/= /brokers= /brokers/ids= /brokers/ids/1={"version":5} /controller_epoch=2`; strings.Join(got, " ") != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+	if n := nodes[3]; n.owner != 258 || nodes[4].version != 1 {
+		t.Errorf("%+v", nodes)
 	}
 }
 
-func TestFormatRoundTrip(t *testing.T) {
+// Every damaged byte and every cut is noticed.
+func TestFormatDamage(t *testing.T) {
 	rng := testkit.Rand(t)
-	tr := newTree()
-	for range 300 {
-		_, _, _ = run(tr, rng.Int64(), randomOp(rng)) // most are refused
-	}
-	file := encoded(tr)
-	back, err := decodeTree(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again := encoded(back); !bytes.Equal(again, file) {
-		t.Error("a tree that was read is not the one that was written")
-	}
-	// Every damaged byte and every cut is noticed.
+	file := goldenFile(t)
 	for i := range file {
 		bad := bytes.Clone(file)
 		bad[i] ^= 1 << rng.IntN(8)
-		if _, err := decodeTree(bad); err == nil {
+		if _, err := decodeFile(bad); err == nil {
 			t.Fatalf("byte %d of %d was changed and nobody noticed", i, len(file))
 		}
 		var f *FormatError
-		if _, err := decodeTree(file[:i]); !errors.As(err, &f) {
+		if _, err := decodeFile(file[:i]); !errors.As(err, &f) {
 			t.Fatalf("a file cut at %d: %v", i, err)
 		}
 	}
 }
 
-// FuzzDecodeTree damages a file and repairs its checksum, so that the decoder sees it: it
+// FuzzDecodeFile damages a file and repairs its checksum, so that the decoder sees it: it
 // must not panic, and what it accepts must be a tree.
-func FuzzDecodeTree(f *testing.F) {
-	tr := newTree()
-	_, _, _ = run(tr, 3, Create("/a", []byte("x")), Create("/a/b", nil), CreateEphemeral("/c", nil))
-	f.Add(encoded(tr))
-	f.Add(encoded(newTree()))
+func FuzzDecodeFile(f *testing.F) {
+	f.Add(goldenFile(f))
+	f.Add(encodeFile([]fileNode{{path: "/"}, {path: "/a", data: []byte("x")}, {path: "/a/b"}, {path: "/c", owner: 3}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) >= fileHeaderBytes+fileCRCBytes {
-			binary.BigEndian.PutUint64(b[len(fileMagic)+4:], uint64(len(b)))
-			binary.BigEndian.PutUint32(b[len(b)-4:], crc32.Checksum(b[:len(b)-4], castagnoli()))
+			seal(b)
 		}
-		tr, err := decodeTree(b)
+		nodes, err := decodeFile(b)
 		if err != nil {
 			return
 		}
-		reached := 0
-		var walk func(path string)
-		walk = func(path string) {
-			reached++
-			for name := range tr.get(path).children {
-				walk(join(path, name))
+		seen := map[string]bool{"/": true}
+		for _, n := range nodes[1:] {
+			if parent, _ := split(n.path); !seen[parent] || seen[n.path] {
+				t.Errorf("%q has no place", n.path)
 			}
-		}
-		walk("/")
-		if reached != len(tr.nodes) {
-			t.Errorf("%d nodes of %d can be reached", reached, len(tr.nodes))
-		}
-		if back, err := decodeTree(encoded(tr)); err != nil || len(back.nodes) != len(tr.nodes) {
-			t.Errorf("written again: %v", err)
+			seen[n.path] = true
 		}
 	})
 }

@@ -42,6 +42,9 @@ type Topic struct {
 	Version int32
 	// CreatedZxid is the zxid that created the topic.
 	CreatedZxid int64
+	// Amend tells that the topic's node does not say what is known of the topic: a tool of
+	// an older Kafka wrote it, without the id. The controller writes it anew.
+	Amend bool
 }
 
 // Partition is one partition's assignment and leadership.
@@ -53,8 +56,10 @@ type Partition struct {
 	ControllerEpoch int32
 	// PartitionEpoch is the version of the partition's state node, or -1 while there is none.
 	PartitionEpoch int32
-	Replicas       []int32
-	ISR            []int32
+	// WrittenZxid is the transaction that wrote the state node, 0 while there is none.
+	WrittenZxid int64
+	Replicas    []int32
+	ISR         []int32
 }
 
 // NoLeader is the leader of a partition without one.
@@ -63,6 +68,8 @@ const NoLeader int32 = -1
 // Controller is the elected controller.
 type Controller struct {
 	BrokerID int32 // -1 when there is none
+	// Session owns the controller's node.
+	Session int64
 }
 
 // Features are the finalized feature levels. What the map lacks has its default level.

@@ -3,9 +3,9 @@ package metadata
 import (
 	"encoding/binary"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/internal/testkit"
@@ -16,7 +16,7 @@ func problem(t *testing.T) func(string, error) {
 }
 
 // kafkaOps draws writes as the controller and Kafka's tools make them.
-func kafkaOps(rng *rand.Rand, tr *tree) []Op {
+func kafkaOps(rng *rand.Rand, tr *testTree) []Op {
 	topic := fmt.Sprintf("t%d", rng.IntN(4))
 	var id TopicID
 	binary.BigEndian.PutUint64(id[:], rng.Uint64())
@@ -38,7 +38,13 @@ func kafkaOps(rng *rand.Rand, tr *tree) []Op {
 		}
 		return append(ops, Create(TopicConfigPath(topic), EncodeConfig(map[string]string{"a": topic})))
 	case 2:
-		return []Op{Set(TopicPath(topic), node(2+rng.IntN(3)), AnyVersion)}
+		data, _ := tr.get(TopicPath(topic))
+		was, err := DecodeTopicNode(data)
+		if err != nil {
+			return []Op{Check("/nope", 0)}
+		}
+		id = was.ID
+		return []Op{Set(TopicPath(topic), node(len(was.Partitions)+rng.IntN(3)), AnyVersion)}
 	case 3:
 		return []Op{Set(PartitionStatePath(topic, rng.Int32N(2)), state, AnyVersion)}
 	case 4:
@@ -65,30 +71,96 @@ func kafkaOps(rng *rand.Rand, tr *tree) []Op {
 // TestFoldIsTheSnapshot: folding the stream gives what folding a snapshot of the tree gives.
 func TestFoldIsTheSnapshot(t *testing.T) {
 	rng := testkit.Rand(t)
-	tr := newTree()
+	tr := newTestTree()
 	var parents []Op
 	for _, p := range PersistentPaths() {
 		parents = append(parents, Create(p, nil))
 	}
-	_, events, err := run(tr, 1, parents...)
+	events, err := tr.run(parents...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	image := applyTxn(emptyImage(), Txn{Zxid: tr.zxid, Events: events}, problem(t))
+	image := applyTxn(emptyImage(), Txn{Zxid: tr.zxid(), Events: events}, problem(t))
 	for step := range 2000 {
-		_, events, err := run(tr, 1, kafkaOps(rng, tr)...)
+		events, err := tr.run(kafkaOps(rng, tr)...)
 		if err != nil {
 			continue
 		}
 		before, digest := image, fmt.Sprint(image.Topics(), image.Brokers(), image.config, image.quotas)
-		image = applyTxn(image, Txn{Zxid: tr.zxid, Events: events}, problem(t))
+		image = applyTxn(image, Txn{Zxid: tr.zxid(), Events: events}, problem(t))
 		if fmt.Sprint(before.Topics(), before.Brokers(), before.config, before.quotas) != digest {
 			t.Fatalf("step %d: an image changed", step)
 		}
-		want := applyTxn(emptyImage(), tr.snapshot(), problem(t))
-		if !reflect.DeepEqual(image, want) {
-			t.Fatalf("step %d: after %v\ngot  %+v\nwant %+v", step, events, image, want)
+		for _, former := range []*Image{emptyImage(), before, image} {
+			if want := applyTxn(former, tr.snapshot(), problem(t)); !reflect.DeepEqual(image, want) {
+				t.Fatalf("step %d: after %v\ngot  %+v\nwant %+v", step, events, image, want)
+			}
 		}
+	}
+}
+
+// What tools of older Kafkas write costs a topic neither its id nor a partition.
+func TestForeignTopicNodes(t *testing.T) {
+	id := TopicID{7}
+	created := func(path string, data []byte, version int32, czxid int64) Event {
+		kind := Created
+		if version > 0 {
+			kind = Changed
+		}
+		return Event{Kind: kind, Path: path, Data: data, Stat: Stat{Czxid: czxid, Mzxid: czxid + int64(version), Version: version}}
+	}
+	state := StateNode{Leader: 1, ISR: []int32{1}}.Encode()
+	begin := Txn{Zxid: 1, Events: []Event{
+		created("/brokers/topics/t", TopicNode{ID: id, Partitions: [][]int32{{1}, {1}}}.Encode(), 0, 1),
+		created("/brokers/topics/t/partitions/0/state", state, 0, 1), created("/brokers/topics/t/partitions/1/state", state, 0, 1),
+	}}
+	for name, test := range map[string]struct {
+		node       string
+		czxid      int64
+		partitions int
+		replicas   string
+		id         TopicID
+		amend      bool
+		problem    bool
+	}{
+		"more":         {`{"version":1,"partitions":{"0":[1],"1":[1],"2":[2]}}`, 1, 3, "[1] [1] [2]", id, true, false},
+		"fewer":        {`{"version":1,"partitions":{"0":[1]}}`, 1, 2, "[1] [1]", id, true, false},
+		"other places": {`{"version":1,"partitions":{"0":[5],"1":[6]}}`, 1, 2, "[1] [1]", id, true, false},
+		"another id":   {string(TopicNode{ID: TopicID{9}, Partitions: [][]int32{{5}, {6}}}.Encode()), 1, 2, "[1] [1]", id, true, false},
+		"ours":         {string(TopicNode{ID: id, Partitions: [][]int32{{2}, {1}}}.Encode()), 1, 2, "[2] [1]", id, false, false},
+		"broken":       {`{"version":1,"partitions":{`, 1, 2, "[1] [1]", id, true, true},
+		"a new one":    {`{"version":1,"partitions":{"0":[4]}}`, 9, 1, "[4]", TopicID{}, true, false},
+	} {
+		for _, snapshot := range []bool{false, true} {
+			image := applyTxn(emptyImage(), begin, problem(t))
+			problems := 0
+			note := func(string, error) { problems++ }
+			txn := Txn{Zxid: 2, Snapshot: snapshot, Events: []Event{created("/brokers/topics/t", []byte(test.node), 1, test.czxid)}}
+			if snapshot && test.czxid == 1 {
+				txn.Events = append(txn.Events, begin.Events[1:]...)
+			}
+			image = applyTxn(image, txn, note)
+			topic, ok := image.Topic("t")
+			if !ok {
+				t.Fatalf("%s: the topic is gone", name)
+			}
+			var replicas []string
+			for _, p := range topic.Partitions {
+				replicas = append(replicas, fmt.Sprint(p.Replicas))
+			}
+			if len(topic.Partitions) != test.partitions || strings.Join(replicas, " ") != test.replicas || topic.ID != test.id || topic.Amend != test.amend || (problems > 0) != test.problem {
+				t.Errorf("%s, snapshot %t: %+v, %d problems", name, snapshot, topic, problems)
+			}
+			if test.czxid == 1 && topic.Partitions[1].Leader != 1 {
+				t.Errorf("%s, snapshot %t: the states are gone: %+v", name, snapshot, topic.Partitions)
+			}
+		}
+	}
+	// A process that starts has no former image: a state shows that there was a partition.
+	image := applyTxn(emptyImage(), Txn{Zxid: 2, Snapshot: true, Events: append([]Event{
+		created("/brokers/topics/t", []byte(`{"version":1,"partitions":{"0":[1]}}`), 1, 1)}, begin.Events[1:]...)}, problem(t))
+	if topic, _ := image.Topic("t"); len(topic.Partitions) != 2 || topic.Partitions[1].Leader != 1 || !topic.Amend {
+		t.Errorf("%+v", topic)
 	}
 }
 
@@ -128,38 +200,6 @@ func TestCodecsGolden(t *testing.T) {
 		if _, err := DecodeTopicNode([]byte(bad)); err == nil {
 			t.Errorf("%s was accepted", bad)
 		}
-	}
-}
-
-func TestLoader(t *testing.T) {
-	s := openStore(t, newDisk(t))
-	l := NewLoader(s, slog.New(slog.DiscardHandler))
-	defer l.Close()
-	var ops []Op
-	for _, p := range PersistentPaths() {
-		ops = append(ops, Create(p, nil))
-	}
-	multi(t, s, ops...)
-	type seen struct{ old, new int64 }
-	var got []seen
-	r := multi(t, s, Create(TopicPath("t"), TopicNode{ID: TopicID{1}, Partitions: [][]int32{{1}}}.Encode()))
-	if err := l.Wait(t.Context(), r.Zxid); err != nil {
-		t.Fatal(err)
-	}
-	l.Add(PublisherFunc(func(old, new *Image) { got = append(got, seen{old.Zxid(), new.Zxid()}) }))
-	bad := multi(t, s, Set(TopicPath("t"), []byte("junk"), 0))
-	last := multi(t, s, Create(TopicPath("u"), TopicNode{ID: TopicID{2}, Partitions: [][]int32{{1}}}.Encode()))
-	if err := l.Wait(t.Context(), last.Zxid); err != nil {
-		t.Fatal(err)
-	}
-	if want := []seen{{0, r.Zxid}, {r.Zxid, bad.Zxid}, {bad.Zxid, last.Zxid}}; !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-	if _, ok := l.Image().Topic("t"); !ok || len(l.Image().Topics()) != 2 {
-		t.Error("a node that cannot be read counts as unchanged")
-	}
-	if _, ok := l.Image().TopicByID(TopicID{2}); !ok {
-		t.Error("no topic with this id")
 	}
 }
 

@@ -33,6 +33,7 @@ type Loader struct {
 	moved      chan struct{} // closed when the published image moves
 	published  int64
 	closed     bool
+	lost       func(error)
 }
 
 // NewLoader follows a store; the image is loaded when it returns.
@@ -67,6 +68,15 @@ func (l *Loader) apply(txn Txn) {
 	next := applyTxn(old, txn, func(path string, err error) {
 		l.log.Error("a metadata node cannot be read and counts as unchanged", "path", path, "zxid", txn.Zxid, "err", err)
 	})
+	if txn.Snapshot && old.clusterID != "" && next.clusterID != old.clusterID {
+		// Following it would delete every log.
+		err := &OtherClusterError{Was: old.clusterID, Is: next.clusterID}
+		l.log.Error("the metadata is not followed any more", "err", err)
+		if l.lost != nil {
+			l.lost(err)
+		}
+		return
+	}
 	l.image.Store(next)
 	for _, p := range l.publishers {
 		p.Publish(old, next)
@@ -74,6 +84,24 @@ func (l *Loader) apply(txn Txn) {
 	l.published = next.zxid
 	close(l.moved)
 	l.moved = make(chan struct{})
+}
+
+// OnLost has f called, from the Loader's goroutine, when the store turns out to hold another
+// cluster's tree, or an empty one. The image stays what it was. Set it before that may be.
+func (l *Loader) OnLost(f func(error)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost = f
+}
+
+// OtherClusterError is a store whose tree became that of another cluster.
+type OtherClusterError struct{ Was, Is string }
+
+func (e *OtherClusterError) Error() string {
+	if e.Is == "" {
+		return "the metadata of cluster " + e.Was + " is gone: the ensemble has an empty tree, or lost its data"
+	}
+	return "the metadata of cluster " + e.Was + " is gone: the ensemble now has that of cluster " + e.Is
 }
 
 // Wait returns once the image holds transaction zxid and all publishers were told.

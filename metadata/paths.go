@@ -15,6 +15,7 @@ const (
 	ControllerEpochPath = "/controller_epoch"
 	ProducerIDBlockPath = "/latest_producer_id_block"
 	BrokerIDsPath       = "/brokers/ids"
+	BrokerSeqIDPath     = "/brokers/seqid"
 	TopicsPath          = "/brokers/topics"
 	DeleteTopicsPath    = "/admin/delete_topics"
 	TopicConfigsPath    = "/config/topics"
@@ -33,7 +34,7 @@ const DefaultEntity = "<default>"
 func PersistentPaths() []string {
 	return []string{
 		"/consumers",
-		"/brokers", BrokerIDsPath, TopicsPath, "/brokers/seqid",
+		"/brokers", BrokerIDsPath, TopicsPath, BrokerSeqIDPath,
 		"/config", ConfigChangesPath, TopicConfigsPath, "/config/clients", "/config/users", BrokerConfigsPath, "/config/ips", GroupConfigsPath, ClientMetricsPath,
 		"/admin", DeleteTopicsPath,
 		"/isr_change_notification", "/log_dir_event_notification", ProducerIDBlockPath,

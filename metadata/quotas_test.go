@@ -7,7 +7,7 @@ import (
 )
 
 // quotaOps draws a write of a quota as the controller and Kafka's tools make it.
-func quotaOps(rng *rand.Rand, tr *tree) []Op {
+func quotaOps(rng *rand.Rand, tr *testTree) []Op {
 	names := []QuotaName{DefaultQuota(), NamedQuota("a b"), NamedQuota("<default>")}
 	e := QuotaEntity{User: names[rng.IntN(3)], ClientID: names[rng.IntN(3)]}
 	switch rng.IntN(4) {
@@ -19,7 +19,7 @@ func quotaOps(rng *rand.Rand, tr *tree) []Op {
 		e = QuotaEntity{IP: NamedQuota("::1")}
 	}
 	var ops []Op
-	exists := func(path string) bool { _, ok := tr.nodes[path]; return ok }
+	exists := func(path string) bool { _, ok := tr.get(path); return ok }
 	for _, path := range append(e.Parents(), e.Path()) {
 		if !exists(path) {
 			ops = append(ops, Create(path, nil))

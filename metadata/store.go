@@ -209,14 +209,3 @@ func (e *MultiError) Error() string {
 	return fmt.Sprintf("%s %s (operation %d): %v", e.Op.Kind, e.Op.Path, e.Index, e.Err)
 }
 func (e *MultiError) Unwrap() error { return e.Err }
-
-// WriteError is a transaction that could not be made durable; nothing was changed.
-type WriteError struct {
-	File string
-	Err  error
-}
-
-func (e *WriteError) Error() string {
-	return fmt.Sprintf("metadata file %s could not be written, nothing was changed: %v", e.File, e.Err)
-}
-func (e *WriteError) Unwrap() error { return e.Err }

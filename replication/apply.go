@@ -27,6 +27,9 @@ func (m *Manager) apply(image *metadata.Image, all bool) {
 	var jobs []job
 	failed := false
 	for _, t := range image.Topics() {
+		if t.ID == (metadata.TopicID{}) {
+			continue // a tool wrote it; the controller gives it an id
+		}
 		have := old.topics[t.Name]
 		if have != nil && have.id != t.ID {
 			have = nil // deleted and made again: the old one goes below

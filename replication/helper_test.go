@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/internal/vfs/errorfs"
 	"github.com/millrace/millrace/internal/vfs/memfs"
 	"github.com/millrace/millrace/metadata"
+	"github.com/millrace/millrace/metadata/metatest"
 	"github.com/millrace/millrace/record"
 )
 
@@ -28,7 +29,8 @@ type env struct {
 	disk   *memfs.FS
 	fs     *errorfs.FS
 	clock  *testkit.Clock
-	tree   *metadata.FileStore
+	quorum *metatest.Quorum
+	tree   *metadata.TreeStore
 	loader *metadata.Loader
 	store  *engine.Store
 	*Manager
@@ -59,10 +61,8 @@ func openEnv(t testing.TB, disk *memfs.FS) *env {
 		"everySecond": {Log: second, MinInSyncReplicas: 1},
 		"compact":     {Log: compact, MinInSyncReplicas: 1}, "two": {Log: plain, MinInSyncReplicas: 2},
 	}
-	var err error
-	if e.tree, err = metadata.OpenFileStore(disk, "/tree", e.clock); err != nil {
-		t.Fatal(err)
-	}
+	e.quorum = metatest.New(t, e.clock)
+	e.tree = e.quorum.Open(t)
 	var ops []metadata.Op
 	for _, path := range metadata.PersistentPaths() {
 		if _, _, err := e.tree.Get(context.Background(), path); err != nil {

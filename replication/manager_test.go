@@ -101,7 +101,7 @@ func TestStaleAndStrayLogs(t *testing.T) {
 		TopicConfig: func(map[string]string) TopicConfig { return e.configs[""] },
 	})
 	e.loader.Add(e.Manager)
-	if err := e.WaitApplied(t.Context(), e.tree.Zxid()); err != nil {
+	if err := e.WaitApplied(t.Context(), e.quorum.Zxid()); err != nil {
 		t.Fatal(err)
 	}
 	if p, err := e.Get("t", 0); err != nil || p.TopicID() != topicID(2) || p.Log().TopicID() != topicID(2) {
@@ -185,6 +185,9 @@ func TestDirectoryOfflineFromTheStart(t *testing.T) {
 	e.logged = slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelError}))
 	e.loader = metadata.NewLoader(e.tree, slog.New(slog.DiscardHandler))
 	e.start()
+	if err := e.WaitApplied(t.Context(), e.loader.Image().Zxid()); err != nil { // what comes later is new
+		t.Fatal(err)
+	}
 	e.settle(topicOps("new", 2, "", 1, self)...)
 	var failed *engine.DirFailedError
 	if _, err := e.Get("t", 1); !errors.Is(err, ErrOffline) || !errors.As(err, &failed) || failed.Dir != "/logs" {

@@ -41,7 +41,7 @@ type Options struct {
 	// disk is measured.
 	TempDir string
 	// Config holds settings as --override takes them. They win over those of this package
-	// (listeners, admin.listener, log.dirs).
+	// (listeners, admin.listener, log.dirs, quorum.client.listener).
 	Config map[string]string
 	// Args stand before "server": what a binary needs to be a millrace.
 	Args []string
@@ -114,6 +114,8 @@ func arguments(o Options, dir string) []string {
 		"listeners":      "PLAINTEXT://127.0.0.1:0",
 		"admin.listener": "127.0.0.1:0",
 		"log.dirs":       filepath.Join(dir, "data"),
+		// Builds from before they had a quorum inside warn of a key that they do not know.
+		"quorum.client.listener": "",
 	}
 	maps.Copy(settings, o.Config)
 	args := append(slices.Clone(o.Args), "server")

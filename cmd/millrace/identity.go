@@ -50,6 +50,7 @@ func (s *server) identify(ctx context.Context) error {
 		s.id = id
 	}
 	s.loader = metadata.NewLoader(s.tree, s.levels.Logger("metadata"))
+	s.loader.OnLost(s.fail)
 	s.settings = broker.NewSettings(s.static, s.id, s.log)
 	s.settings.Follow(s.settingsChanged)
 	s.loader.Add(s.settings)
@@ -82,22 +83,6 @@ func (s *server) readMeta(dir string) (checkpoint.Meta, error) {
 		return none, fmt.Errorf("%s: %w", name, err)
 	}
 	return m, nil
-}
-
-// register makes the broker known, with the ports that it really has.
-func (s *server) register(ctx context.Context) error {
-	zxid, err := controller.Register(ctx, s.tree, s.clock, s.registration(func(l config.Listener) int32 {
-		for _, of := range s.static.Broker.Listeners {
-			if opened := s.listened[of.Name]; of == l && opened != nil {
-				return portOf(opened.Addr())
-			}
-		}
-		return l.Port // a dynamic setting, not open yet
-	}))
-	if err != nil {
-		return err
-	}
-	return s.loader.Wait(ctx, zxid)
 }
 
 // reregister tells the cluster of other listeners.

@@ -19,7 +19,7 @@ import (
 func TestDynamicListenersOutliveARestart(t *testing.T) {
 	dir := t.TempDir()
 	start := func() *server {
-		cfg, _, err := config.Load(config.Input{FS: osfs.FS{}, Overrides: []string{"broker.id=1", "log.dirs=" + dir, "listeners=PLAINTEXT://127.0.0.1:0", "admin.listener="}})
+		cfg, _, err := config.Load(config.Input{FS: osfs.FS{}, Overrides: []string{"broker.id=1", "log.dirs=" + dir, "listeners=PLAINTEXT://127.0.0.1:0", "admin.listener=", "quorum.client.listener="}})
 		if err != nil {
 			t.Fatal(err)
 		}

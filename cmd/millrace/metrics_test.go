@@ -25,7 +25,7 @@ import (
 func scrapeOfUse(t *testing.T) string {
 	t.Helper()
 	cfg, _, err := config.Load(config.Input{FS: osfs.FS{}, Overrides: []string{
-		"log.dirs=" + t.TempDir(), "listeners=PLAINTEXT://127.0.0.1:0", "admin.listener=127.0.0.1:0", "offsets.topic.num.partitions=1", "group.initial.rebalance.delay.ms=0",
+		"log.dirs=" + t.TempDir(), "listeners=PLAINTEXT://127.0.0.1:0", "admin.listener=127.0.0.1:0", "quorum.client.listener=", "offsets.topic.num.partitions=1", "group.initial.rebalance.delay.ms=0",
 	}})
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)

@@ -98,7 +98,7 @@ type testBroker struct {
 func startBroker(t *testing.T, home, at string) *testBroker {
 	t.Helper()
 	b := &testBroker{output: new(bytes.Buffer), rest: make(chan error, 1)}
-	b.cmd = exec.Command(filepath.Join(home, "bin", "millrace"), "server", "--override", "listeners=PLAINTEXT://"+at, "--override", "admin.listener="+freePort(t))
+	b.cmd = exec.Command(filepath.Join(home, "bin", "millrace"), "server", "--override", "listeners=PLAINTEXT://"+at, "--override", "admin.listener="+freePort(t), "--override", "quorum.client.listener=")
 	b.cmd.Dir = home
 	b.cmd.Env = append(quickExit(), "MILLRACE_DATA=")
 	pipe, err := b.cmd.StdoutPipe()
@@ -154,7 +154,6 @@ func TestTwoMinutesOfTheReadme(t *testing.T) {
 		{"", "kafka-get-offsets.sh --bootstrap-server AT --topic test", "test:0:1\n", 0},
 		{"", "kafka-console-consumer.sh --bootstrap-server AT --topic test --group g --from-beginning --max-messages 1", "hello\n", 0},
 		{"", "kafka-topics.sh --bootstrap-server AT --delete --topic clicks", "", 0},
-		{"", "kafka-topics.sh --zookeeper AT --list", "use --bootstrap-server", 1},
 	} {
 		words := strings.Fields(strings.ReplaceAll(step.words, "AT", at))
 		out, code := runTool(t, home, step.input, words[0], words[1:]...)
@@ -198,7 +197,7 @@ func TestReadyWithin100ms(t *testing.T) {
 func TestInTheBackground(t *testing.T) {
 	home, at := install(t), freePort(t)
 	file := filepath.Join(home, "server.properties")
-	must(t, os.WriteFile(file, fmt.Appendf(nil, "broker.id=3\nlisteners=PLAINTEXT://%s\nadmin.listener=%s\nlog.dirs=%s\n", at, freePort(t), filepath.Join(home, "d")), 0o600))
+	must(t, os.WriteFile(file, fmt.Appendf(nil, "broker.id=3\nlisteners=PLAINTEXT://%s\nadmin.listener=%s\nquorum.client.listener=\nlog.dirs=%s\n", at, freePort(t), filepath.Join(home, "d")), 0o600))
 	if out, code := runTool(t, home, "", "kafka-server-stop.sh"); code != 1 || out != "No kafka server to stop\n" {
 		t.Fatalf("stop without a broker: %d %q", code, out)
 	}

@@ -301,7 +301,10 @@ func home() string {
 
 // explain adds what to do to errors that everybody meets once.
 func explain(err error) error {
+	var port *QuorumPortError
 	switch {
+	case errors.As(err, &port) && errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w\nThe port of the quorum inside the broker is taken, perhaps by another broker or by a ZooKeeper. Use that ZooKeeper with --override zookeeper.connect=%s; or choose a port with --override quorum.client.listener=127.0.0.1:2182; or open none with --override quorum.client.listener= (only ZooKeeper's clients need it)", err, port.Address)
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%w\nThe port is taken, perhaps by another broker: stop that one (kafka-server-stop.sh), or choose a port with --override listeners=PLAINTEXT://127.0.0.1:9093", err)
 	case errors.As(err, new(*os.PathError)) && errors.Is(err, syscall.EACCES):

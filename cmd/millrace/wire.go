@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	mathrand "math/rand/v2"
 	"net"
-	"path/filepath"
 	"regexp"
 	"sync"
 	"sync/atomic"
@@ -28,12 +27,9 @@ import (
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/vfs/osfs"
 	"github.com/millrace/millrace/metadata"
+	"github.com/millrace/millrace/quorum"
 	"github.com/millrace/millrace/replication"
 )
-
-// metadataFile is the tree's file in the first log directory. Kafka looks at folders and
-// at files whose names it knows there, and leaves it alone.
-const metadataFile = "millrace-metadata"
 
 // server is a whole broker, put together. Its parts are closed in the reverse order of
 // their making; each field is nil until it is made.
@@ -46,7 +42,9 @@ type server struct {
 	static     *config.Config // as started
 	settings   *broker.Settings
 	id         int32
-	tree       *metadata.FileStore
+	quorumPort net.Listener   // until the quorum takes it
+	quorum     *quorum.Quorum // nil with zookeeper.connect
+	tree       metadata.Store
 	loader     *metadata.Loader
 	controller *controller.Controller
 	store      *engine.Store
@@ -67,14 +65,22 @@ type server struct {
 	loaded     atomic.Pointer[engine.Store] // the store, for what its own goroutines call
 	closing    sync.Once
 	closed     error
+
+	watching     sync.WaitGroup  // of the quorum's end
+	quorumEnded  context.Context // with the cause
+	endQuorum    context.CancelCauseFunc
+	unregistered chan struct{} // the registration is gone
+	registering  sync.WaitGroup
+	stopRegister context.CancelFunc
 }
 
 // startServer makes a broker and returns when it serves. After an error nothing is left.
 func startServer(ctx context.Context, cfg *config.Config, log *slog.Logger) (running, error) {
 	s := &server{
 		clock: clock.Real{}, levels: loglevel.Of(log), static: cfg, registry: prometheus.NewRegistry(),
-		failed: make(chan error, 1), ended: make(chan struct{}), listened: make(map[string]net.Listener),
+		failed: make(chan error, 1), ended: make(chan struct{}), listened: make(map[string]net.Listener), unregistered: make(chan struct{}, 1),
 	}
+	s.quorumEnded, s.endQuorum = context.WithCancelCause(context.Background())
 	s.log = s.levels.Logger("server")
 	gc := collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/cpu/classes/gc/total:cpu-seconds$`)}
 	s.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(gc)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -93,7 +99,7 @@ func startServer(ctx context.Context, cfg *config.Config, log *slog.Logger) (run
 func (s *server) start(ctx context.Context) error {
 	c := &s.static.Broker
 	for _, step := range []func(context.Context) error{
-		s.listen, s.openTree, s.identify, s.openStore, s.register, s.elect, s.serve,
+		s.listen, s.listenQuorum, s.openTree, s.identify, s.openStore, s.register, s.elect, s.serve,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -102,7 +108,11 @@ func (s *server) start(ctx context.Context) error {
 			return err
 		}
 	}
-	s.log.Info("broker is ready", "id", s.id, "cluster", s.loader.Image().ClusterID(), "log.dirs", c.LogDirs, "address", s.Addr())
+	quorum := c.ZooKeeperConnect
+	if quorum == "" {
+		quorum = s.QuorumAddr()
+	}
+	s.log.Info("broker is ready", "id", s.id, "cluster", s.loader.Image().ClusterID(), "log.dirs", c.LogDirs, "address", s.Addr(), "quorum", quorum)
 	return nil
 }
 
@@ -118,19 +128,6 @@ func (s *server) listen(ctx context.Context) error {
 		s.listened[l.Name] = opened
 	}
 	return nil
-}
-
-func (s *server) openTree(ctx context.Context) error {
-	first := s.static.Broker.LogDirs[0]
-	if err := s.fs.MkdirAll(first, 0o755); err != nil {
-		return fmt.Errorf("log directory %s: %w", first, err)
-	}
-	tree, err := metadata.OpenFileStore(s.fs, filepath.Join(first, metadataFile), s.clock)
-	if err != nil {
-		return err
-	}
-	s.tree = tree
-	return ctx.Err()
 }
 
 // settingsChanged lets dynamic settings of the broker take effect; who reads the
@@ -179,9 +176,10 @@ func (s *server) openStore(ctx context.Context) error {
 		IdleAfterMs: idleAfterMs,
 		Cleaner:     s.settings.Config().Broker.Cleaner,
 		FileLimit:   fileLimit(), MappingLimit: mappingLimit(),
-		Random:      mathrand.Int64N,
-		Progress:    recoveryProgress(s.log),
-		OnDirFailed: s.dirFailed,
+		Random:       mathrand.Int64N,
+		Progress:     recoveryProgress(s.log),
+		OnDirFailed:  s.dirFailed,
+		OtherFolders: []string{quorumFolder},
 	})
 	if err != nil {
 		return err
@@ -231,16 +229,31 @@ func (s *server) elect(ctx context.Context) error {
 			b := &s.settings.Config().Broker
 			return controller.Defaults{NumPartitions: b.NumPartitions, ReplicationFactor: b.ReplicationFactor, DeleteTopics: b.DeleteTopics}
 		},
+		KnownID: s.knownID,
 	})
 	if err != nil {
 		return err
 	}
 	s.controller = c
+	if !c.Leads() {
+		s.log.Info("another broker is the controller", "id", s.loader.Image().Controller().BrokerID)
+		return nil
+	}
 	adopted, err := c.Adopted(ctx)
 	if err != nil || adopted {
 		return err
 	}
 	return s.adopt(ctx)
+}
+
+// knownID is the id that the logs of a topic have.
+func (s *server) knownID(topic string) (metadata.TopicID, bool) {
+	for l := range s.store.Logs() {
+		if l.TopicPartition().Topic == topic && l.TopicID() != (metadata.TopicID{}) {
+			return l.TopicID(), true
+		}
+	}
+	return metadata.TopicID{}, false
 }
 
 // adopt makes topics of the logs in a directory of Kafka's that is opened in place: the
@@ -302,6 +315,7 @@ func (s *server) serve(ctx context.Context) error {
 	s.serving.Store(b)
 	b.Relisten()   // where the settings changed meanwhile
 	s.reregister() // with the ports of listeners that are dynamic settings
+	s.keepRegistration()
 	for name, unused := range s.listened {
 		_ = unused.Close() // a dynamic setting took the place of it
 		delete(s.listened, name)
@@ -315,6 +329,14 @@ func (s *server) serve(ctx context.Context) error {
 		s.admin = broker.StartAdmin(l, b, s.registry, s.log)
 	}
 	return nil
+}
+
+// keepRegistration starts to watch over the broker's registration.
+func (s *server) keepRegistration() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stopRegister = cancel
+	s.registering.Go(func() { s.stayRegistered(ctx) })
+	s.loader.Add(metadata.PublisherFunc(s.followRegistration))
 }
 
 // handOver gives the broker the listeners that are open already, and opens those that dynamic
@@ -336,6 +358,14 @@ func (s *server) Addr() string {
 		return ""
 	}
 	return s.broker.Addr().String()
+}
+
+// QuorumAddr is where ZooKeeper's clients find the quorum inside, empty when they cannot.
+func (s *server) QuorumAddr() string {
+	if s.quorum == nil {
+		return ""
+	}
+	return s.quorum.Addr()
 }
 
 // AdminAddr is the admin port, empty when it is off.
@@ -374,12 +404,22 @@ func (s *server) close(ctx context.Context) error {
 	for _, l := range s.listened {
 		errs = append(errs, l.Close())
 	}
+	if s.quorumPort != nil {
+		errs = append(errs, s.quorumPort.Close())
+	}
+	if s.stopRegister != nil {
+		s.stopRegister()
+		s.registering.Wait()
+	}
 	if s.broker != nil {
 		drain, cancel := context.WithTimeout(ctx, drainTime)
 		if err := s.broker.Close(drain); err != nil {
 			s.log.Warn("not all clients were answered", "err", err)
 		}
 		cancel()
+	}
+	if s.controller != nil {
+		s.controller.Close()
 	}
 	if s.loader != nil {
 		s.loader.Close()
@@ -396,6 +436,10 @@ func (s *server) close(ctx context.Context) error {
 	}
 	if s.tree != nil {
 		errs = append(errs, s.tree.Close())
+	}
+	if s.quorum != nil {
+		errs = append(errs, s.quorum.Close(ctx))
+		s.watching.Wait()
 	}
 	if s.admin != nil {
 		errs = append(errs, s.admin.Close(ctx))

@@ -133,10 +133,11 @@ func (b *Broker) Configure(more map[string]string) error {
 		b.opts.Config = merged
 	}
 	props := map[string]string{
-		"listeners":      "PLAINTEXT://" + b.Bootstrap(),
-		"log.dirs":       b.DataDir(),
-		"admin.listener": b.AdminAddr(),
-		"broker.id":      "1",
+		"listeners":              "PLAINTEXT://" + b.Bootstrap(),
+		"log.dirs":               b.DataDir(),
+		"admin.listener":         b.AdminAddr(),
+		"quorum.client.listener": "",
+		"broker.id":              "1",
 	}
 	for k, v := range b.opts.Config {
 		props[k] = v
