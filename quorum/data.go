@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/internal/vfs"
@@ -72,6 +73,27 @@ func settleData(fsys vfs.FS, c *zoocfg.Config) error {
 		return err
 	}
 	return fsys.SyncDir(c.DataDir)
+}
+
+// SetAside moves the data of a server away, whose state is not that of its ensemble any more, to
+// be looked at: it then joins as one that has none. It is called after Close, and returns the
+// new names.
+func SetAside(fsys vfs.FS, c *zoocfg.Config, suffix string) ([]string, error) {
+	var moved []string
+	for _, dir := range slices.Compact([]string{c.DataDir, c.DataLogDir}) {
+		from := filepath.Join(dir, zoocfg.Folder)
+		to := from + suffix
+		if err := fsys.Rename(from, to); errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return moved, err
+		}
+		moved = append(moved, to)
+		if err := fsys.SyncDir(dir); err != nil {
+			return moved, err
+		}
+	}
+	return moved, nil
 }
 
 func isFolder(fsys vfs.FS, name string) (bool, error) {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/millrace/millrace/quorum/jute"
 	"github.com/millrace/millrace/quorum/node"
@@ -209,7 +210,7 @@ func text(a net.Addr) string {
 // Wait returns when the server has ended: nil after Close, else why it ended by itself.
 func (q *Quorum) Wait() error { return q.node.Wait() }
 
-// Close ends the server: clients first, who then go to another one, the member, and the log.
+// Close ends the server: it hands its office over if it leads, then come the clients, who go to another server, the member, and the log.
 // Sessions stay. When ctx ends first the log is left as a crash would leave it.
 func (q *Quorum) Close(ctx context.Context) error {
 	q.closing.Do(func() {
@@ -227,8 +228,25 @@ func (q *Quorum) Close(ctx context.Context) error {
 	return q.closed
 }
 
+// transferTime bounds the search for another leader before this one stops: without it the others
+// notice after half a tick.
+const transferTime = time.Second
+
+// abdicate makes another server lead, so that the ensemble does not have to miss this one first.
+func (q *Quorum) abdicate() {
+	if q.node == nil || !q.o.Config.Distributed() || q.node.Status().Mode != node.Leader {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), transferTime)
+	defer cancel()
+	if err := q.node.TransferLeadership(ctx); err != nil {
+		q.log.Info("nobody could take over: the others elect a leader when they miss this one", "err", err)
+	}
+}
+
 func (q *Quorum) close() error {
 	errs := []error{q.admin.close()}
+	q.abdicate()
 	if q.o.Client != nil {
 		errs = append(errs, q.o.Client.Close())
 	}

@@ -241,3 +241,23 @@ func TestAFolderThatIsInUse(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Data that is set aside is kept, and the server begins anew.
+func TestSetAside(t *testing.T) {
+	dir := t.TempDir()
+	c := load(t, dir, "dataLogDir="+filepath.Join(dir, "log")+"\n")
+	stop(t, start(t, options(t, c)))
+	moved, err := SetAside(osfs.FS{}, c, ".diverged")
+	if err != nil || len(moved) != 2 {
+		t.Fatal(moved, err)
+	}
+	for _, folder := range moved {
+		if entries, err := os.ReadDir(folder); err != nil || len(entries) == 0 {
+			t.Errorf("%s: %v", folder, err)
+		}
+	}
+	stop(t, start(t, options(t, c)))
+	if moved, err := SetAside(osfs.FS{}, zoocfg.Embedded(t.TempDir(), ""), ".x"); err != nil || len(moved) != 0 {
+		t.Errorf("nothing to move: %v, %v", moved, err)
+	}
+}

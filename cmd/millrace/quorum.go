@@ -69,7 +69,22 @@ func serveQuorum(cmd *cobra.Command, file string, logging quorumtools.Logging, s
 	notifySystemd("READY=1")
 	log.Info(fmt.Sprintf("[QuorumServer myid=%d] started", cfg.MyID), "clients", srv.Addr(), "admin", srv.AdminAddr(), "servers", max(len(cfg.Servers), 1),
 		"version", version, "took", time.Since(began).Round(time.Millisecond))
-	return quorumExit(awaitEnd(srv, stopping, log))
+	err = awaitEnd(srv, stopping, log)
+	if errors.Is(err, node.ErrDiverged) {
+		setAside(cfg, log)
+	}
+	return quorumExit(err)
+}
+
+// setAside keeps a state that differs from the leader's from coming back: whoever starts the
+// server again, as systemd does, has one that joins anew.
+func setAside(cfg *zoocfg.Config, log *slog.Logger) {
+	moved, err := quorum.SetAside(osfs.FS{}, cfg, ".diverged-"+time.Now().UTC().Format("20060102T150405"))
+	if err != nil {
+		log.Error("the data that differs could not be moved away: do so before the next start", "err", err)
+		return
+	}
+	log.Warn("the data that differs was moved away; the next start joins the ensemble anew. The difference is a bug: please report it with these folders", "moved", moved)
 }
 
 // quorumExit gives an error ZooKeeper's exit code.

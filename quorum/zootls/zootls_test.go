@@ -1,18 +1,11 @@
 package zootls
 
 import (
-	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,6 +14,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/testkit"
+	"github.com/millrace/millrace/internal/testkit/certs"
 	"github.com/millrace/millrace/internal/vfs/osfs"
 	"github.com/millrace/millrace/quorum/zoocfg"
 )
@@ -32,52 +26,6 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// authority signs certificates for tests.
-type authority struct {
-	t    testing.TB
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	next int64
-}
-
-func newAuthority(t testing.TB) *authority {
-	t.Helper()
-	a := &authority{t: t, dir: t.TempDir(), next: 1}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotBefore: time.Unix(0, 0), NotAfter: time.Unix(4e9, 0), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	must(t, err)
-	a.cert, err = x509.ParseCertificate(der)
-	must(t, err)
-	a.key = key
-	must(t, os.WriteFile(a.trust(), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	return a
-}
-
-func (a *authority) trust() string { return filepath.Join(a.dir, "trust.pem") }
-
-// issue writes a key store for a name.
-func (a *authority) issue(file, name string) string {
-	a.t.Helper()
-	a.next++
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(a.t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(a.next), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: time.Unix(0, 0), NotAfter: time.Unix(4e9, 0),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}} // Java's servers show it as clients too
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	must(a.t, err)
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	must(a.t, err)
-	var out bytes.Buffer
-	must(a.t, pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	must(a.t, pem.Encode(&out, &pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
-	path := filepath.Join(a.dir, file)
-	must(a.t, os.WriteFile(path, out.Bytes(), 0o600))
-	return path
 }
 
 func settings(prefix, keys, trust string) zoocfg.TLS {
@@ -150,28 +98,28 @@ func call(t *testing.T, server *Source, either bool, client *tls.Config) (string
 }
 
 func TestBetweenServers(t *testing.T) {
-	a, other := newAuthority(t), newAuthority(t)
-	server := open(t, settings("ssl.quorum.", a.issue("zk1.pem", "zk1"), a.trust()))
-	client := open(t, settings("ssl.quorum.", a.issue("zk2.pem", "zk2"), a.trust()))
+	a, other := certs.New(t), certs.New(t)
+	server := open(t, settings("ssl.quorum.", a.Issue("zk1.pem", "zk1"), a.Trust()))
+	client := open(t, settings("ssl.quorum.", a.Issue("zk2.pem", "zk2"), a.Trust()))
 	if said, err := call(t, server, false, client.Client("zk1")); err != nil || said != "zk2 hello" {
 		t.Errorf("%q, %v", said, err)
 	}
 	if _, err := call(t, server, false, client.Client("zk9")); err == nil || !strings.Contains(err.Error(), "zk9") {
 		t.Errorf("another host's certificate: %v", err)
 	}
-	lax := settings("ssl.quorum.", a.issue("zk2.pem", "zk2"), a.trust())
+	lax := settings("ssl.quorum.", a.Issue("zk2.pem", "zk2"), a.Trust())
 	lax.VerifyHostname = false
 	if said, err := call(t, server, false, open(t, lax).Client("zk9")); err != nil || said != "zk2 hello" {
 		t.Errorf("hostnameVerification=false: %q, %v", said, err)
 	}
-	stranger := open(t, settings("ssl.quorum.", other.issue("zk2.pem", "zk2"), a.trust()))
+	stranger := open(t, settings("ssl.quorum.", other.Issue("zk2.pem", "zk2"), a.Trust()))
 	if said, _ := call(t, server, false, stranger.Client("zk1")); !strings.Contains(said, "unknown authority") {
 		t.Errorf("a client of another authority: %q", said)
 	}
 	if said, _ := call(t, server, false, &tls.Config{InsecureSkipVerify: true}); !strings.Contains(said, "certificate") {
 		t.Errorf("a client without a certificate: %q", said)
 	}
-	strict := settings("ssl.quorum.", a.issue("zk1.pem", "zk1"), a.trust())
+	strict := settings("ssl.quorum.", a.Issue("zk1.pem", "zk1"), a.Trust())
 	strict.VerifyClientHostname = true
 	if said, _ := call(t, open(t, strict), false, client.Client("zk1")); !strings.Contains(said, "127.0.0.1") {
 		t.Errorf("clientHostnameVerification: %q", said)
@@ -179,19 +127,18 @@ func TestBetweenServers(t *testing.T) {
 }
 
 func TestClients(t *testing.T) {
-	a := newAuthority(t)
-	want := settings("ssl.", a.issue("zk1.pem", "zk1"), a.trust())
+	a := certs.New(t)
+	want := settings("ssl.", a.Issue("zk1.pem", "zk1"), a.Trust())
 	want.ClientAuth = tls.VerifyClientCertIfGiven
-	trusting := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "zk1"}
-	trusting.RootCAs.AddCert(a.cert)
+	trusting := &tls.Config{RootCAs: a.Pool(), ServerName: "zk1"}
 	if said, err := call(t, open(t, want), false, trusting); err != nil || said != "nobody hello" {
 		t.Errorf("clientAuth=want: %q, %v", said, err)
 	}
-	need := settings("ssl.", a.issue("zk1.pem", "zk1"), a.trust())
+	need := settings("ssl.", a.Issue("zk1.pem", "zk1"), a.Trust())
 	if said, _ := call(t, open(t, need), false, trusting); !strings.Contains(said, "certificate") {
 		t.Errorf("clientAuth=need: %q", said)
 	}
-	none := settings("ssl.", a.issue("zk1.pem", "zk1"), "")
+	none := settings("ssl.", a.Issue("zk1.pem", "zk1"), "")
 	none.ClientAuth = tls.NoClientCert
 	if said, err := call(t, open(t, none), true, trusting); err != nil || said != "nobody hello" {
 		t.Errorf("clientAuth=none on a port for both: %q, %v", said, err)
@@ -205,8 +152,8 @@ func TestClients(t *testing.T) {
 }
 
 func TestReload(t *testing.T) {
-	a := newAuthority(t)
-	c := settings("ssl.", a.issue("zk.pem", "first"), "")
+	a := certs.New(t)
+	c := settings("ssl.", a.Issue("zk.pem", "first"), "")
 	c.ClientAuth, c.Reload = tls.NoClientCert, true
 	s := open(t, c)
 	shown := func() string {
@@ -225,7 +172,7 @@ func TestReload(t *testing.T) {
 	if got := shown(); got != "first" {
 		t.Errorf("got %q", got)
 	}
-	write(1000, func() { a.issue("zk.pem", "second") })
+	write(1000, func() { a.Issue("zk.pem", "second") })
 	if got := shown(); got != "second" {
 		t.Errorf("after a change: %q", got)
 	}
@@ -233,7 +180,7 @@ func TestReload(t *testing.T) {
 	if got := shown(); got != "second" {
 		t.Errorf("after a change to rubbish: %q", got)
 	}
-	write(3000, func() { a.issue("zk.pem", "third") })
+	write(3000, func() { a.Issue("zk.pem", "third") })
 	if got := shown(); got != "third" {
 		t.Errorf("after it was repaired: %q", got)
 	}
