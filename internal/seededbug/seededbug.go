@@ -43,6 +43,11 @@ const (
 	SeqGuardOff Bug = "seq-guard-off"
 	// PingsForgotten does not tell the leader which sessions are alive (quorum/node).
 	PingsForgotten Bug = "pings-forgotten"
+	// ReadOvertakesWrite executes a read before the writes of its session that came before it
+	// (quorum/server).
+	ReadOvertakesWrite Bug = "read-overtakes-write"
+	// WatchAfterRead leaves the watch of a read when the state may have changed (quorum/server).
+	WatchAfterRead Bug = "watch-after-read"
 )
 
 // Storage lists the bugs of the broker's storage.

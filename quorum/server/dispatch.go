@@ -6,6 +6,7 @@ import (
 
 	"github.com/millrace/millrace/internal/seededbug"
 	"github.com/millrace/millrace/quorum/jute"
+	"github.com/millrace/millrace/quorum/server/watch"
 	"github.com/millrace/millrace/quorum/tree"
 )
 
@@ -42,7 +43,7 @@ func (c *conn) dispatch(h jute.RequestHeader, now int64) bool {
 // this connection is not applied yet.
 func (c *conn) readInTurn(q request) {
 	c.mu.Lock()
-	if c.pending.len() > 0 {
+	if c.pending.len() > 0 && !seededbug.On(seededbug.ReadOvertakesWrite) {
 		q.body = append([]byte(nil), q.body...)
 		c.pushLocked(slot{request: q, bytes: len(q.body)})
 		c.mu.Unlock()
@@ -52,6 +53,11 @@ func (c *conn) readInTurn(q request) {
 	c.read = q
 	c.srv.member.Read(c.step)
 	c.read = request{}
+	if seededbug.On(seededbug.WatchAfterRead) {
+		if path, wanted, ok := pathWatch(&q); ok && wanted && q.op == jute.OpGetData {
+			c.srv.watches.Add(c.watcher, path, watch.Data)
+		}
+	}
 	c.mu.Lock()
 	long := c.queueBytesLocked() > holdBytes
 	c.mu.Unlock()

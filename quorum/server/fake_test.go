@@ -39,7 +39,9 @@ type ensemble struct {
 	status  atomic.Pointer[Status]
 	// reconfig is what Reconfig does.
 	reconfig atomic.Pointer[func(*jute.ReconfigRequest) error]
-	done     chan struct{}
+	// afterRead, if set, is called when a Read has given up the lock.
+	afterRead atomic.Pointer[func()]
+	done      chan struct{}
 }
 
 func newEnsemble(t testing.TB) *ensemble {
@@ -155,8 +157,11 @@ func (e *ensemble) Attach(s node.Sink) Handle {
 
 func (e *ensemble) Read(f func(*tree.State)) {
 	e.mu.RLock()
-	defer e.mu.RUnlock()
 	f(e.state)
+	e.mu.RUnlock()
+	if after := e.afterRead.Load(); after != nil {
+		(*after)()
+	}
 }
 
 func (e *ensemble) NewSessionID() int64 { return e.ids.Add(1) }

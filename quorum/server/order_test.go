@@ -86,6 +86,33 @@ func TestEventsOfADelete(t *testing.T) {
 	}
 }
 
+// The state changes as soon as a read has given up the lock: the watch must be there already.
+func TestWatchIsArmedTogetherWithTheRead(t *testing.T) {
+	p := startPort(t, nil)
+	c := p.client()
+	c.create("/a", "0")
+	for i, op := range []jute.OpCode{jute.OpGetData, jute.OpExists, jute.OpGetChildren, jute.OpGetChildren2} {
+		once := sync.OnceFunc(func() {
+			if op == jute.OpGetData || op == jute.OpExists {
+				p.e.do(tree.Op{Kind: tree.SetData, Path: "/a", Version: -1})
+			} else {
+				p.e.do(tree.Op{Kind: tree.Create, Path: fmt.Sprint("/a/", i), ACL: jute.OpenACL()})
+			}
+		})
+		p.e.afterRead.Store(&once)
+		xid := c.send(op, &jute.PathWatch{Path: "/a", Watch: true})
+		if m := c.next(); m.head.Xid != xid || m.head.Err != jute.OK {
+			t.Fatalf("operation %d: %v came, want its reply", op, m)
+		}
+		c.write(frame(jute.XidPing, jute.OpPing, nil))
+		if m := c.next(); m.event == nil || m.event.Path != "/a" {
+			t.Fatalf("operation %d: %v came, want the event", op, m)
+		}
+		c.reply(jute.XidPing, nil)
+		p.e.afterRead.Store(nil)
+	}
+}
+
 // A client that watches never sees a state before it heard of the change, and never hears of
 // one before the reply that armed the watch.
 func TestWatchNeverLagsBehindWhatIsRead(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/millrace/millrace/internal/seededbug"
 	"github.com/millrace/millrace/quorum/jute"
 	"github.com/millrace/millrace/quorum/server/watch"
 	"github.com/millrace/millrace/quorum/tree"
@@ -85,7 +86,7 @@ func (c *conn) getData(s *tree.State, q *request) {
 		c.answer(s, q, codeOf(err))
 		return
 	}
-	if wanted && !c.arm(path, watch.Data) {
+	if wanted && !seededbug.On(seededbug.WatchAfterRead) && !c.arm(path, watch.Data) {
 		return
 	}
 	zxid := s.Zxid()

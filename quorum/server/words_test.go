@@ -1,0 +1,151 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/quorum/node"
+	"github.com/millrace/millrace/quorum/tree"
+)
+
+func TestWordsOfTheWhitelist(t *testing.T) {
+	p := startPort(t, func(o *Options) { o.Config.Words = []string{" ruok", "wchs "} })
+	for word, want := range map[string]string{
+		"ruok": "imok",
+		"wchs": "0 connections watching 0 paths\nTotal watches:0\n",
+		"mntr": "mntr is not executed because it is not in the whitelist.\n",
+		"stmk": "stmk is not executed because it is not in the whitelist.\n",
+	} {
+		if got := p.word(word); got != want {
+			t.Errorf("%s: %q, want %q", word, got, want)
+		}
+	}
+	if got := p.word("srvr"); !strings.HasPrefix(got, "Zookeeper version: 3.8.0-millrace, built on ") {
+		t.Errorf("srvr, which is always answered: %q", got)
+	}
+	standard := startPort(t, func(o *Options) { o.Config.Words = nil })
+	for _, word := range []string{"ruok", "srvr", "stat", "mntr", "conf", "isro"} {
+		if got := standard.word(word); strings.Contains(got, "whitelist") {
+			t.Errorf("%s: %q", word, got)
+		}
+	}
+	if got := standard.word("dump"); !strings.Contains(got, "whitelist") {
+		t.Errorf("dump: %q", got)
+	}
+}
+
+func TestWordInPieces(t *testing.T) {
+	p := startPort(t, nil)
+	c := p.dial()
+	for _, b := range "srv" {
+		c.write([]byte(string(b)))
+	}
+	c.write([]byte("r\n"))
+	b := make([]byte, 18)
+	if _, err := c.nc.Read(b); err != nil || string(b) != "Zookeeper version:" {
+		t.Errorf("%q, %v", b, err)
+	}
+	telnet := p.dial()
+	telnet.write([]byte{0xff, 0xf4, 0xff, 0xfd})
+	telnet.closed()
+	mask := p.dial()
+	mask.write([]byte("stmk\x00\x00\x00\x00"))
+	mask.write([]byte("\x00\x00\x00\x2a"))
+	if got := make([]byte, 2); true {
+		if _, err := mask.nc.Read(got); err != nil || string(got) != "42" {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if got := p.word("gtmk"); got != "42" {
+		t.Errorf("the mask is %q", got)
+	}
+	// Later it is a length.
+	late := p.client()
+	late.write([]byte("ruok"))
+	late.closed()
+}
+
+func TestWhatAnEnsembleTells(t *testing.T) {
+	p := startPort(t, func(o *Options) {
+		o.Facts.DataDir = "/data"
+		o.Facts.LastSnapshot = func() (int64, time.Time, bool) { return 0x1f, time.Unix(5, 0), true }
+	})
+	web := p.s.AdminHandler("commands/")
+	ask := func(name string) map[string]any {
+		r := httptest.NewRecorder()
+		web.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/commands/"+name, nil))
+		var m map[string]any
+		if err := json.Unmarshal(r.Body.Bytes(), &m); err != nil || r.Code != http.StatusOK {
+			t.Fatalf("%s: %v, %d", name, err, r.Code)
+		}
+		return m
+	}
+	const config = "server.1=a:2888:3888:participant;0.0.0.0:2181\nserver.2=[::1]:2888:3888:participant;2182\nserver.3=c:2888:3888:observer"
+	p.e.do(tree.Op{Kind: tree.SetConfig, Data: []byte(config)})
+	p.e.status.Store(&Status{Mode: node.Leader, ID: 1, LeaderID: 1, Voters: 2, Observers: 1, Voter: true, Term: 3})
+	if got := p.word("srvr"); !strings.Contains(got, "\nMode: leader\n") || !strings.Contains(got, "\nProposal sizes last/min/max: ") {
+		t.Errorf("srvr: %q", got)
+	}
+	mntr := p.word("mntr")
+	for _, want := range []string{"zk_server_state\tleader\n", "zk_peer_state\tleading - broadcast\n", "zk_learners\t2\n", "zk_quorum_size\t2\n"} {
+		if !strings.Contains(mntr, want) {
+			t.Errorf("mntr has no %q", want)
+		}
+	}
+	if got := p.word("conf"); !strings.Contains(got, "\nserverId=1\n") || !strings.Contains(got, "\nmembership: \n"+config+"\nversion=") {
+		t.Errorf("conf: %q", got)
+	}
+	if m := ask("leader"); m["is_leader"] != true || m["leader_id"] != 1.0 || m["leader_ip"] != "a" || m["error"] != nil {
+		t.Errorf("leader: %v", m)
+	}
+	view := ask("voting_view")["current_config"].(map[string]any)
+	if len(view) != 2 {
+		t.Errorf("voting_view: %v", view)
+	}
+	second := view["2"].(map[string]any)
+	if second["server_addresses"].([]any)[0] != "[::1]:2888" || second["election_addresses"].([]any)[0] != "[::1]:3888" || second["client_address"] != "0.0.0.0:2182" || second["learner_type"] != "participant" {
+		t.Errorf("voting_view: %v", second)
+	}
+	if m := ask("zabstate"); m["voting"] != true || m["zabstate"] != "broadcast" || m["quorum_address"] != "a:2888" || m["myid"] != 1.0 || m["zab_epoch"] != 1.0 {
+		t.Errorf("zabstate: %v", m)
+	}
+	if m := ask("observers"); m["synced_observers"] != 1.0 {
+		t.Errorf("observers: %v", m)
+	}
+	if m := ask("last_snapshot"); m["zxid"] != "1f" || m["timestamp"] != 5.0 {
+		t.Errorf("last_snapshot: %v", m)
+	}
+	p.e.status.Store(&Status{Mode: node.Follower, ID: 3, LeaderID: 1, Voters: 2, Observers: 1})
+	if m := ask("leader"); m["is_leader"] != false || m["leader_ip"] != "a" {
+		t.Errorf("leader: %v", m)
+	}
+	if got := p.word("srvr"); !strings.Contains(got, "\nMode: follower\n") || strings.Contains(got, "Proposal") {
+		t.Errorf("srvr: %q", got)
+	}
+	p.e.each(func(s node.Sink) { s.Serving(false) })
+	if m := ask("stats"); m["error"] != notServing || m["command"] != "stats" {
+		t.Errorf("stats: %v", m)
+	}
+	if m := ask("ruok"); m["error"] != notServing {
+		t.Errorf("ruok: %v", m)
+	}
+	if m := ask("environment"); m["error"] != nil {
+		t.Errorf("environment: %v", m)
+	}
+	for request, code := range map[*http.Request]int{
+		httptest.NewRequest(http.MethodPost, "/commands/ruok", nil): http.StatusMethodNotAllowed,
+		httptest.NewRequest(http.MethodGet, "/other", nil):          http.StatusNotFound,
+		httptest.NewRequest(http.MethodGet, "/commandsx", nil):      http.StatusNotFound,
+		httptest.NewRequest(http.MethodGet, "/commands/", nil):      http.StatusOK,
+	} {
+		r := httptest.NewRecorder()
+		web.ServeHTTP(r, request)
+		if r.Code != code {
+			t.Errorf("%s %s: %d", request.Method, request.URL, r.Code)
+		}
+	}
+}
