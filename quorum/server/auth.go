@@ -56,9 +56,12 @@ func (c *conn) authenticate(q request) bool {
 
 // addAuth adds an identity once. The list is replaced: requests on their way keep theirs.
 func (c *conn) addAuth(id jute.ID) {
-	if !slices.Contains(c.auth, id) {
-		c.auth = append(slices.Clip(c.auth), id)
+	if slices.Contains(c.auth, id) {
+		return
 	}
+	list := append(slices.Clip(c.auth), id)
+	c.auth = list
+	c.identity.Store(&list)
 }
 
 // addX509 adds the identity of a certificate that the handshake has verified.

@@ -44,6 +44,8 @@ type conn struct {
 	reading  atomic.Bool
 
 	session atomic.Int64 // 0: none yet
+	// identity is auth for the goroutine that applies.
+	identity atomic.Pointer[[]jute.ID]
 
 	mu      sync.Mutex
 	changed sync.Cond // of mu: the queue got shorter, a slot went, or the end

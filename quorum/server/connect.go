@@ -22,7 +22,7 @@ type encrypted interface {
 // certificate.
 func (c *conn) identify() bool {
 	if c.remote.IsValid() {
-		c.auth = []jute.ID{{Scheme: jute.SchemeIP, ID: javaAddr(c.remote.Addr())}}
+		c.addAuth(jute.ID{Scheme: jute.SchemeIP, ID: javaAddr(c.remote.Addr())})
 	}
 	t, ok := c.nc.(encrypted)
 	if !ok {

@@ -26,6 +26,8 @@ func TestBesideDebiansZooKeeper(t *testing.T) {
 	web := httptest.NewServer(ours.s.AdminHandler("/commands"))
 	defer web.Close()
 	requests(t, theirs.Addr(), ours.addr)
+	hidden(t, theirs.Addr())
+	hidden(t, ours.addr)
 	scene(t, theirs.Addr())
 	scene(t, ours.addr)
 	for _, word := range []string{"ruok", "isro", "gtmk", "srvr", "stat", "conf", "cons", "dump", "wchs", "wchc", "wchp", "dirs", "crst", "srst"} {
@@ -141,7 +143,11 @@ func admin(t *testing.T, theirs, ours string) {
 				continue // it is Java's, or compared elsewhere
 			}
 			want, got := get(theirs+"/commands/"+name), get(ours+"/commands/"+name)
-			if w, g := keys(t, want), keys(t, got); !slices.Equal(g, w) {
+			w, g := keys(t, want), keys(t, got)
+			if name == "dump" { // theirs keeps sets that are empty
+				w = slices.DeleteFunc(w, func(k string) bool { return strings.HasSuffix(k, " empty list") })
+			}
+			if !slices.Equal(g, w) {
 				t.Errorf("%s answers\n%s\nwant\n%s\n%v\n%v", name, got, want, g, w)
 			}
 		}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -364,4 +365,54 @@ func TestReconfigIsLeftToTheEnsemble(t *testing.T) {
 		t.Error(code)
 	}
 	c.create("/after", "")
+}
+
+func TestWhoMayNotReadDoesNotHear(t *testing.T) {
+	p := startPort(t, nil)
+	hidden(t, p.addr)
+	// The names of children are for those who may read their parent.
+	c, owner := p.client(), p.client()
+	c.create("/parent", "")
+	c.must(jute.OpGetChildren, &jute.GetChildrenRequest{Path: "/parent", Watch: true}, nil)
+	owner.write(frame(jute.XidAuth, jute.OpAuth, &jute.AuthPacket{Scheme: "digest", Auth: []byte("joe:pw")}))
+	owner.reply(jute.XidAuth, nil)
+	owner.must(jute.OpSetACL, &jute.SetACLRequest{Path: "/parent", ACL: []jute.ACL{{Perms: jute.PermAll, ID: jute.ID{Scheme: "auth"}}}, Version: -1}, nil)
+	owner.create("/parent/x", "")
+	if c.get("/", false); len(c.events) > 0 {
+		t.Errorf("told %v", c.events)
+	}
+}
+
+// hidden has a stranger watch above nodes that it may not read. Debian's ZooKeeper has the
+// patch for that too.
+func hidden(t *testing.T, addr string) {
+	t.Helper()
+	owner, stranger := session(t, addr), session(t, addr)
+	owner.write(frame(jute.XidAuth, jute.OpAuth, &jute.AuthPacket{Scheme: "digest", Auth: []byte("joe:pw")}))
+	owner.reply(jute.XidAuth, nil)
+	owner.create("/hidden", "")
+	for _, c := range []*rawClient{owner, stranger} {
+		c.must(jute.OpAddWatch, &jute.AddWatchRequest{Path: "/hidden", Mode: jute.WatchPersistentRecursive}, nil)
+	}
+	mine := []jute.ACL{{Perms: jute.PermAll, ID: jute.ID{Scheme: "auth"}}}
+	owner.must(jute.OpCreate, &jute.CreateRequest{Path: "/hidden/secret", ACL: mine}, nil)
+	owner.must(jute.OpSetData, &jute.SetDataRequest{Path: "/hidden/secret", Version: -1}, nil)
+	owner.must(jute.OpCreate, &jute.CreateRequest{Path: "/hidden/shown", ACL: jute.OpenACL()}, nil)
+	owner.must(jute.OpDelete, &jute.DeleteRequest{Path: "/hidden/secret", Version: -1}, nil)
+	owner.must(jute.OpDelete, &jute.DeleteRequest{Path: "/hidden/shown", Version: -1}, nil)
+	owner.must(jute.OpDelete, &jute.DeleteRequest{Path: "/hidden", Version: -1}, nil)
+	stranger.must(jute.OpSync, &jute.SyncRequest{Path: "/"}, nil)
+	list := func(c *rawClient) []string {
+		var out []string
+		for _, e := range c.events {
+			out = append(out, fmt.Sprintf("%d %s", e.Type, e.Path))
+		}
+		return out
+	}
+	if got, want := list(owner), []string{"1 /hidden/secret", "3 /hidden/secret", "1 /hidden/shown", "2 /hidden/secret", "2 /hidden/shown", "2 /hidden"}; !slices.Equal(got, want) {
+		t.Errorf("its owner heard %v, want %v", got, want)
+	}
+	if got, want := list(stranger), []string{"1 /hidden/shown", "2 /hidden/shown", "2 /hidden"}; !slices.Equal(got, want) {
+		t.Errorf("a stranger heard %v, want %v", got, want)
+	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/millrace/millrace/quorum/jute"
 	"github.com/millrace/millrace/quorum/server/watch"
+	"github.com/millrace/millrace/quorum/tree"
 )
 
 // holdBytes is how much may be queued before the reader sends it, and waits until it is
@@ -36,8 +37,12 @@ func (c *conn) queuedLocked(b []byte) {
 }
 
 // Notify implements watch.Receiver: it is called under the state's write lock and the watch
-// table's.
+// table's. Who may not read a node does not hear of it (as in ZooKeeper since CVE-2024-23944:
+// a recursive watch would tell the names of what is hidden).
 func (c *conn) Notify(e *watch.Event) {
+	if !c.mayHear(e) {
+		return
+	}
 	if e.Frame == nil {
 		e.Frame = appendEvent(nil, e.Type, e.Path)
 	}
@@ -50,6 +55,17 @@ func (c *conn) Notify(e *watch.Event) {
 	c.mu.Unlock()
 	c.srv.stats.watchBytes.Add(int64(len(e.Frame)))
 	c.srv.stats.packetsSent.Add(1)
+}
+
+func (c *conn) mayHear(e *watch.Event) bool {
+	if c.srv.sink.state.Flags()&tree.SkipACL != 0 {
+		return true
+	}
+	var auth []jute.ID
+	if p := c.identity.Load(); p != nil {
+		auth = *p
+	}
+	return tree.Allows(e.ACL, jute.PermRead, auth)
 }
 
 // appendEvent appends the packet of an event.

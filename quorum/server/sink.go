@@ -3,6 +3,7 @@ package server
 import (
 	"github.com/millrace/millrace/internal/seededbug"
 	"github.com/millrace/millrace/quorum/jute"
+	"github.com/millrace/millrace/quorum/server/watch"
 	"github.com/millrace/millrace/quorum/tree"
 )
 
@@ -10,11 +11,24 @@ import (
 type sink struct {
 	srv   *Server
 	dirty []*conn // have something to send since the last Published
+	// state is what is applied to, during Applied.
+	state *tree.State
+	aclOf func(path string) []jute.ACL
+}
+
+func newSink(srv *Server) *sink {
+	k := &sink{srv: srv}
+	k.aclOf = func(path string) []jute.ACL {
+		list, _, _ := k.state.ACL(path)
+		return list
+	}
+	return k
 }
 
 // Applied implements node.Sink: events first, then the reply of the write that caused them,
 // then the reads that waited behind it.
 func (k *sink) Applied(s *tree.State, o *tree.Outcome) {
+	k.state = s
 	if !seededbug.On(seededbug.WatchAfterReply) {
 		k.fire(o)
 	}
@@ -35,15 +49,16 @@ func (k *sink) fire(o *tree.Outcome) {
 	st := &k.srv.stats
 	for i := range o.Changes {
 		ch := &o.Changes[i]
+		n := watch.Node{Path: ch.Path, ACL: ch.ACL, ACLOf: k.aclOf}
 		switch ch.Kind {
 		case tree.NodeCreated:
-			node, children := k.srv.watches.Created(ch.Path)
+			node, children := k.srv.watches.Created(n)
 			st.createdWatches.Add(int64(node))
 			st.childrenWatches.Add(int64(children))
 		case tree.NodeDataChanged:
-			st.changedWatches.Add(int64(k.srv.watches.Changed(ch.Path)))
+			st.changedWatches.Add(int64(k.srv.watches.Changed(n)))
 		case tree.NodeDeleted:
-			node, children := k.srv.watches.Deleted(ch.Path)
+			node, children := k.srv.watches.Deleted(n)
 			st.deletedWatches.Add(int64(node))
 			st.childrenWatches.Add(int64(children))
 		}

@@ -6,54 +6,66 @@ import (
 	"github.com/millrace/millrace/quorum/jute"
 )
 
+// Node is one that changed, and what is asked of its parent if somebody watches that.
+type Node struct {
+	Path string
+	ACL  []jute.ACL // of a deleted node: the one it had
+	// ACLOf looks up the ACL of the parent.
+	ACLOf func(path string) []jute.ACL
+}
+
 // Created fires what the making of a node fires, and returns how many were told of it, and
 // of its parent's children.
-func (t *Table) Created(name string) (created, children int) {
+func (t *Table) Created(n Node) (created, children int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.paths) == 0 {
 		return 0, 0
 	}
 	t.stamp++
-	created = t.node(&Event{Type: jute.EventCreated, Path: name}, Data, persistentData, recursiveData)
-	return created, t.children(name)
+	created = t.node(&Event{Type: jute.EventCreated, Path: n.Path, ACL: n.ACL}, Data, persistentData, recursiveData)
+	return created, t.children(&n)
 }
 
 // Changed fires what new data fires.
-func (t *Table) Changed(name string) int {
+func (t *Table) Changed(n Node) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.paths) == 0 {
 		return 0
 	}
 	t.stamp++
-	return t.node(&Event{Type: jute.EventDataChanged, Path: name}, Data, persistentData, recursiveData)
+	return t.node(&Event{Type: jute.EventDataChanged, Path: n.Path, ACL: n.ACL}, Data, persistentData, recursiveData)
 }
 
 // Deleted fires what the end of a node fires. Who watched its data and its children is told
 // once.
-func (t *Table) Deleted(name string) (deleted, children int) {
+func (t *Table) Deleted(n Node) (deleted, children int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.paths) == 0 {
 		return 0, 0
 	}
 	t.stamp++
-	e := &Event{Type: jute.EventDeleted, Path: name}
+	e := &Event{Type: jute.EventDeleted, Path: n.Path, ACL: n.ACL}
 	deleted = t.node(e, Data, persistentData, recursiveData)
 	deleted += t.node(e, Children, persistentChildren, recursiveChildren)
-	return deleted, t.children(name)
+	return deleted, t.children(&n)
 }
 
 // children tells who watches the children of the node's parent.
-func (t *Table) children(name string) int {
-	up := parent(name)
+func (t *Table) children(n *Node) int {
+	up := parent(n.Path)
 	p := t.paths[up]
 	if p == nil {
 		return 0
 	}
 	t.stamp++
-	return t.tell(p, &Event{Type: jute.EventChildrenChanged, Path: up}, Children, persistentChildren)
+	e := &Event{Type: jute.EventChildrenChanged, Path: up}
+	if n.ACLOf != nil {
+		e.ACL = n.ACLOf(up)
+	}
+	return t.tell(p, e, Children, persistentChildren)
 }
 
 // node tells who watches the event's path, and who watches everything below one of its

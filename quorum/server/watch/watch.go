@@ -50,11 +50,14 @@ const (
 type Event struct {
 	Type jute.EventType
 	Path string
+	// ACL is that of the node at Path: who may not read it is not to be told.
+	ACL []jute.ACL
 	// Frame is for the receivers: what the first of them encoded, for the others.
 	Frame []byte
 }
 
-// Receiver is told of events. It must not block, nor call the table.
+// Receiver is told of events, and judges whether they may be passed on. It must not block, nor
+// call the table.
 type Receiver interface {
 	Notify(*Event)
 }

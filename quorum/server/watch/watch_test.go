@@ -62,9 +62,9 @@ func TestEventsOfEachKind(t *testing.T) {
 			}
 		}
 		for range 2 {
-			table.Created("/a/b")
-			table.Changed("/a/b")
-			table.Deleted("/a/b")
+			table.Created(Node{Path: "/a/b"})
+			table.Changed(Node{Path: "/a/b"})
+			table.Deleted(Node{Path: "/a/b"})
 		}
 		if got := r.take(); !slices.Equal(got, c.want) {
 			t.Errorf("%s: told %v, want %v", c.name, got, c.want)
@@ -82,7 +82,7 @@ func TestWatcherThatLeftIsForgotten(t *testing.T) {
 	table.Leave(w)
 	table.Add(w, "/late", Data)
 	for i := range 100 {
-		table.Deleted(fmt.Sprint("/", i))
+		table.Deleted(Node{Path: fmt.Sprint("/", i)})
 	}
 	if got := r.take(); got != nil {
 		t.Errorf("told %v", got)
@@ -231,11 +231,11 @@ func runModel(t *testing.T, rng *rand.Rand) {
 			want := m.fire(p, typ)
 			switch typ {
 			case jute.EventCreated:
-				table.Created(p)
+				table.Created(Node{Path: p})
 			case jute.EventDataChanged:
-				table.Changed(p)
+				table.Changed(Node{Path: p})
 			default:
-				table.Deleted(p)
+				table.Deleted(Node{Path: p})
 			}
 			for name, r := range receivers {
 				if got := r.take(); !slices.Equal(got, want[name]) {
@@ -256,7 +256,7 @@ func BenchmarkOneShot(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		table.Add(w, "/bench/node", Data)
-		table.Changed("/bench/node")
+		table.Changed(Node{Path: "/bench/node"})
 		w.receiver.(*receiver).got = nil
 	}
 }
