@@ -32,6 +32,9 @@ func (c *conn) dispatch(h jute.RequestHeader, now int64) bool {
 		return c.reconfig(q)
 	}
 	s, op, code := c.prepare(q)
+	if code == jute.Unimplemented && h.Op != jute.OpDeleteContainer {
+		return c.refuseUnknown(q)
+	}
 	if code != jute.OK {
 		c.answerInTurn(q, code)
 		return true
@@ -80,6 +83,16 @@ func (c *conn) answerInTurn(q request, code jute.Code) {
 func (c *conn) refuse(q request, code jute.Code) bool {
 	c.mu.Lock()
 	c.replyCodeLocked(&q, 0, code)
+	c.closeLocked()
+	c.mu.Unlock()
+	return false
+}
+
+// refuseUnknown answers an operation that there is not, and ends the connection, as ZooKeeper
+// does: with a zxid of -1, and before what still waits.
+func (c *conn) refuseUnknown(q request) bool {
+	c.mu.Lock()
+	c.replyCodeLocked(&q, -1, jute.Unimplemented)
 	c.closeLocked()
 	c.mu.Unlock()
 	return false

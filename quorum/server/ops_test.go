@@ -82,7 +82,6 @@ func TestEachWriteIsAnswered(t *testing.T) {
 		{jute.OpCheck, &jute.CheckVersionRequest{Path: "/a", Version: 0}, jute.BadVersion},
 		{jute.OpReconfig, &jute.ReconfigRequest{Joining: "x"}, jute.ReconfigDisabled},
 		{jute.OpDeleteContainer, &jute.DeleteContainerRequest{Path: "/a"}, jute.Unimplemented},
-		{jute.OpCode(4711), nil, jute.Unimplemented},
 		{jute.OpSetData, &jute.PathOnly{Path: "/a"}, jute.MarshallingError},
 		{jute.OpGetData, nil, jute.MarshallingError},
 		{jute.OpGetData, &jute.GetDataRequest{Path: "/nowhere"}, jute.NoNode},
@@ -97,6 +96,17 @@ func TestEachWriteIsAnswered(t *testing.T) {
 		if code := c.call(bad.op, bad.m, nil); code != bad.code {
 			t.Errorf("operation %d %+v: %v, want %v", bad.op, bad.m, code, bad.code)
 		}
+	}
+}
+
+func TestUnknownOperationEndsTheConnection(t *testing.T) {
+	p := startPort(t, nil)
+	for _, op := range []jute.OpCode{10, 23, 99, 108, 4711, jute.OpError, jute.OpNotification, -1 << 31} {
+		c := p.client()
+		if h := c.reply(c.send(op, nil), nil); h.Err != jute.Unimplemented || h.Zxid != -1 {
+			t.Errorf("operation %d: %+v", op, h)
+		}
+		c.closed()
 	}
 }
 

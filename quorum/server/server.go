@@ -68,7 +68,7 @@ func Start(o Options) (*Server, error) {
 	s.traceMask.Store(defaultTraceMask)
 	s.stats.reset()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.sink = newSink(s)
+	s.sink = &sink{srv: s}
 	s.handle = s.member.Attach(s.sink)
 	s.origin.Store(s.handle.Origin())
 	s.mu.Lock()

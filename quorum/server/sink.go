@@ -13,16 +13,6 @@ type sink struct {
 	dirty []*conn // have something to send since the last Published
 	// state is what is applied to, during Applied.
 	state *tree.State
-	aclOf func(path string) []jute.ACL
-}
-
-func newSink(srv *Server) *sink {
-	k := &sink{srv: srv}
-	k.aclOf = func(path string) []jute.ACL {
-		list, _, _ := k.state.ACL(path)
-		return list
-	}
-	return k
 }
 
 // Applied implements node.Sink: events first, then the reply of the write that caused them,
@@ -49,7 +39,7 @@ func (k *sink) fire(o *tree.Outcome) {
 	st := &k.srv.stats
 	for i := range o.Changes {
 		ch := &o.Changes[i]
-		n := watch.Node{Path: ch.Path, ACL: ch.ACL, ACLOf: k.aclOf}
+		n := watch.Node{Path: ch.Path, ACL: ch.ACL, ParentACL: ch.ParentACL}
 		switch ch.Kind {
 		case tree.NodeCreated:
 			node, children := k.srv.watches.Created(n)

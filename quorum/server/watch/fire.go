@@ -6,12 +6,11 @@ import (
 	"github.com/millrace/millrace/quorum/jute"
 )
 
-// Node is one that changed, and what is asked of its parent if somebody watches that.
+// Node is one that changed. Of a deleted node ACL is the one that it had.
 type Node struct {
-	Path string
-	ACL  []jute.ACL // of a deleted node: the one it had
-	// ACLOf looks up the ACL of the parent.
-	ACLOf func(path string) []jute.ACL
+	Path      string
+	ACL       []jute.ACL
+	ParentACL []jute.ACL // but for Changed
 }
 
 // Created fires what the making of a node fires, and returns how many were told of it, and
@@ -61,11 +60,7 @@ func (t *Table) children(n *Node) int {
 		return 0
 	}
 	t.stamp++
-	e := &Event{Type: jute.EventChildrenChanged, Path: up}
-	if n.ACLOf != nil {
-		e.ACL = n.ACLOf(up)
-	}
-	return t.tell(p, e, Children, persistentChildren)
+	return t.tell(p, &Event{Type: jute.EventChildrenChanged, Path: up, ACL: n.ParentACL}, Children, persistentChildren)
 }
 
 // node tells who watches the event's path, and who watches everything below one of its
