@@ -179,8 +179,37 @@ func TestRepliesOfAPipelineAreInOrder(t *testing.T) {
 	if n := p.s.outstandingBytes.Load(); n != 0 {
 		t.Errorf("%d bytes are outstanding at the end", n)
 	}
-	if p.s.Stats().ThrottleWaits == 0 {
-		t.Error("nobody had to wait")
+}
+
+func TestTooManyOutstandingRequestsStopTheReading(t *testing.T) {
+	for name, limit := range map[string]func(*Config){
+		"requests": func(c *Config) { c.GlobalOutstandingLimit = 10 },
+		"bytes":    func(c *Config) { c.OutstandingBytes = 10 * 100 },
+	} {
+		p := startPort(t, func(o *Options) { limit(&o.Config) })
+		c, other := p.client(), p.client()
+		c.create("/a", "")
+		p.e.hold()
+		const sets = 200
+		var out []byte
+		first := c.xid + 1
+		for range sets {
+			c.xid++
+			out = append(out, frame(c.xid, jute.OpSetData, &jute.SetDataRequest{Path: "/a", Data: make([]byte, 86), Version: -1})...)
+		}
+		c.write(out)
+		testkit.WaitFor(t, patience, "the reader to stop", func() bool { return p.s.Stats().ThrottleWaits > 0 })
+		if n := p.e.waiting(); n > 11 {
+			t.Errorf("%s: %d writes are on their way", name, n)
+		}
+		// Who waits for nothing is served.
+		if _, _, code := other.get("/a", false); code != jute.OK {
+			t.Error(code)
+		}
+		p.e.release()
+		for i := range int32(sets) {
+			c.reply(first+i, nil)
+		}
 	}
 }
 
