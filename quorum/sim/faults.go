@@ -343,7 +343,7 @@ func (w *World) votes(id int) bool {
 }
 
 // All are the faults of one server at a time, and of links and clients.
-var All = []Fault{Kill, PowerCut, PowerCutAll, Isolate, Mute, Deaf, OneLink, Pause, ClientCut, Reset, LateStream, FullDisk, FailingSync, SlowDisk, Wipe, DamagedSnapshot, DamagedLog, LyingSync, Replace}
+var All = []Fault{Kill, PowerCut, PowerCutAll, Isolate, Mute, Deaf, OneLink, Pause, ClientCut, ClientCut, Reset, LateStream, FullDisk, FailingSync, SlowDisk, Wipe, DamagedSnapshot, DamagedLog, LyingSync, Replace}
 
 // Some are n of them by chance.
 func Some(rng *rand.Rand, n int) []Fault {

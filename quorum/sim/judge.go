@@ -30,6 +30,7 @@ func (w *World) Judge(t testing.TB) {
 		}
 	}
 	j.writes()
+	j.workers()
 	j.ephemerals()
 	j.linear()
 }

@@ -61,6 +61,7 @@ func (m *Machine) Start() error {
 		return fmt.Errorf("server %d: %w", m.id, err)
 	}
 	m.proc = p
+	m.w.addWorker(p)
 	m.w.tasks.Go(func() { m.mourn(p) })
 	return nil
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"github.com/millrace/millrace/quorum/jute"
 	"github.com/millrace/millrace/quorum/tree"
 )
 
@@ -12,6 +13,7 @@ func (w *World) Run(faults ...Fault) {
 	w.StartAll()
 	patience := 60 * w.o.Tick
 	w.WaitFor("a leader", patience, func() bool { return w.Leader() >= 0 })
+	w.WaitFor("the queue to be made", patience, w.makeQueue)
 	for range w.o.Clients {
 		w.addClient()
 	}
@@ -25,6 +27,25 @@ func (w *World) Run(faults ...Fault) {
 	w.Heal()
 	w.pause(10, 20)
 	w.quiet()
+}
+
+// makeQueue makes the workers' parent node.
+func (w *World) makeQueue() bool {
+	there := false
+	for _, m := range w.m {
+		p := m.Running()
+		if p == nil {
+			continue
+		}
+		p.node.Read(func(s *tree.State) {
+			_, err := s.Stat(queue)
+			there = err == nil
+		})
+		if !there {
+			_ = p.sink.h.Submit(tree.Txn{Op: tree.Op{Kind: tree.Create, Path: queue, ACL: jute.OpenACL()}})
+		}
+	}
+	return there
 }
 
 // pause lets between least and most ticks pass.
@@ -55,6 +76,9 @@ func (w *World) quiet() {
 		}
 		return
 	}
+	w.mu.Lock()
+	w.silent = true
+	w.mu.Unlock()
 	for _, c := range w.clients {
 		c.halt()
 	}
@@ -134,6 +158,14 @@ func (w *World) checkSessions() {
 		if !live[id] {
 			w.t.Errorf("session %#x is gone, but has ephemerals", id)
 		}
+	}
+	for _, k := range w.workers {
+		k.mu.Lock()
+		if len(k.out) > 0 && !k.ended && k.started && k.serving {
+			w.t.Errorf("worker %d has no outcome of %d tasks (session %#x, alive %v, lost %v): %+v", k.id, len(k.out), k.session, live[k.session], k.lost, *k.out[0])
+		}
+		delete(live, k.session) // one whose process is gone goes in its time
+		k.mu.Unlock()
 	}
 	for _, c := range w.clients {
 		c.mu.Lock()

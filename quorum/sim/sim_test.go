@@ -32,9 +32,10 @@ func TestQuietEnsemble(t *testing.T) {
 // TestFaults: some faults by a seed.
 func TestFaults(t *testing.T) {
 	seed := testkit.Seed(t)
-	for round := range uint64(testkit.Rounds(t, "SIM_ROUNDS", 3)) {
+	for round := range uint64(testkit.Rounds(t, "SIM_ROUNDS", 2)) {
 		t.Run(fmt.Sprint(seed+round), func(t *testing.T) {
-			run(t, seed+round, DefaultOptions(), Some(testkit.NewRand(seed+round+1), 6)...)
+			rng := testkit.NewRand(seed + round + 1)
+			run(t, seed+round, SomeOptions(rng), Some(rng, 6)...)
 		})
 		if t.Failed() {
 			t.Fatalf("it was SEED=%d", seed+round)

@@ -19,6 +19,7 @@ import (
 // Options are the size and the pace of a world.
 type Options struct {
 	Servers         int
+	Observers       int // besides them
 	Clients         int
 	Tick            time.Duration
 	SyncLimit       int
@@ -38,6 +39,18 @@ func DefaultOptions() Options {
 	}
 }
 
+// SomeOptions are those of three servers, of three and an observer, or of five.
+func SomeOptions(rng *rand.Rand) Options {
+	o := DefaultOptions()
+	switch rng.IntN(4) {
+	case 0:
+		o.Observers = 1
+	case 1:
+		o.Servers = 5
+	}
+	return o
+}
+
 // World is an ensemble, its network and what is known of it.
 type World struct {
 	t       testing.TB
@@ -52,10 +65,12 @@ type World struct {
 	rngMu sync.Mutex
 	rng   *rand.Rand
 
-	mu    sync.Mutex
-	clock int64 // orders calls and returns; guarded by mu
-	ends  []error
-	notes []string
+	mu      sync.Mutex
+	clock   int64 // orders calls and returns; guarded by mu
+	ends    []error
+	notes   []string
+	workers []*worker
+	silent  bool // nothing new is to be begun
 }
 
 // New makes a world. It must be called within synctest.Test.
@@ -69,14 +84,15 @@ func New(t testing.TB, seed uint64, o Options) *World {
 		return time.Duration(w.intN(int(o.MaxDelay) + 1))
 	})
 	var servers []zoocfg.Server
-	for id := 1; id <= o.Servers; id++ {
+	for id := 1; id <= o.Servers+o.Observers; id++ {
 		m := w.machine(id)
+		m.line.Observer = id > o.Servers
 		w.m, servers = append(w.m, m), append(servers, m.line)
 	}
 	for _, m := range w.m {
 		m.servers = servers
 	}
-	w.nextID = o.Servers + 1
+	w.nextID = len(w.m) + 1
 	return w
 }
 
@@ -129,6 +145,13 @@ func (w *World) Ends() []error {
 	return append([]error(nil), w.ends...)
 }
 
+// isQuiet tells whether nothing new is to be begun.
+func (w *World) isQuiet() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.silent
+}
+
 // log keeps a line for the end.
 func (w *World) log(format string, args ...any) {
 	w.mu.Lock()
@@ -161,6 +184,14 @@ func (w *World) Summary() string {
 		}
 	}
 	s += fmt.Sprintf("; %d requests, %d with unknown outcome; %d sessions, %d expired, %d breaks; %d events", requests, unknown, sessions, expired, breaks, events)
+	tasks, again := 0, 0
+	for _, k := range w.workers {
+		for _, t := range k.tasks {
+			tasks++
+			again += t.sends - 1
+		}
+	}
+	s += fmt.Sprintf("; %d workers, %d tasks, %d sent again", len(w.workers), tasks, again)
 	if all := w.truth.all(); len(all) > 0 {
 		s += fmt.Sprintf("; terms to %d", all[len(all)-1].zxid>>32)
 	}
@@ -180,7 +211,7 @@ func (w *World) StartAll() {
 }
 
 // maxServers is how many there are at most in the life of a world.
-const maxServers = 6
+const maxServers = 8
 
 // connectString names all servers that there may ever be.
 func connectString() string {
