@@ -10,6 +10,9 @@ var (
 	// ErrDiverged: this server's state differs from the leader's. Its data must be thrown away
 	// (it joins again by itself) and the difference is a bug.
 	ErrDiverged = errors.New("the state of this server differs from the leader's")
+	// ErrStuck: the leader sends the same snapshot again and again, since Raft's memory and its log
+	// disagree here (hashicorp/raft issue 697). A new start mends it.
+	ErrStuck = errors.New("this server takes the leader's snapshot but no entries after it; it has to be started again")
 	// ErrRemoved: this server was taken out of the ensemble.
 	ErrRemoved = errors.New("this server was removed from the ensemble")
 )

@@ -33,7 +33,7 @@ func (m machine) ApplyBatch(logs []*raft.Log) []any {
 	var failed error
 	var applied uint64
 	for i, l := range logs {
-		if n.broken {
+		if n.broken || n.fuse.isBlown() {
 			break
 		}
 		if l.Type == raft.LogCommand {
@@ -45,7 +45,9 @@ func (m machine) ApplyBatch(logs []*raft.Log) []any {
 		applied = l.Index
 		out[i] = appliedAt{l.Index, l.Term}
 	}
+	n.logEntries.Add(int64(len(logs)))
 	if applied > 0 {
+		n.vain = 0
 		n.applied.Store(applied)
 		n.zxid.Store(n.state.Zxid())
 		if r := n.reign.Load(); r != nil {
@@ -100,6 +102,9 @@ func (n *Node) told(o *tree.Outcome) {
 	}
 }
 
+// maxVain is how many snapshots may come in a row that bring nothing new.
+const maxVain = 3
+
 // Snapshot implements raft.FSM: the state is encoded in memory, and written later.
 func (m machine) Snapshot() (raft.FSMSnapshot, error) {
 	n := m.n
@@ -115,6 +120,7 @@ func (m machine) Snapshot() (raft.FSMSnapshot, error) {
 	}
 	n.lastSnapshotBytes.Store(int64(buf.Len()))
 	n.logBytes.Store(0)
+	n.logEntries.Store(0)
 	return encoded(buf.Bytes()), nil
 }
 
@@ -145,6 +151,11 @@ func (m machine) Restore(r io.ReadCloser) error {
 	defer n.sinkMu.Unlock()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.isUp() && applied <= n.applied.Load() {
+		if n.vain++; n.vain == maxVain {
+			n.fail(ErrStuck)
+		}
+	}
 	n.state = state
 	n.applied.Store(applied)
 	n.zxid.Store(state.Zxid())

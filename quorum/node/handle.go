@@ -70,6 +70,7 @@ func (n *Node) setServing(on bool) {
 	if !on {
 		n.dropWaiting()
 		n.writesLostLocked()
+		n.office.set(func(*leadership) {}) // who looks for a leader gives up
 	}
 	n.log.Info("quorum", "serving", on, "mode", n.modeNow().String())
 	for _, h := range n.handles {

@@ -189,7 +189,7 @@ func (n *Node) probeAll() map[int]probed {
 }
 
 func (n *Node) probe(id int) (p probed, err error) {
-	b, err := n.ask(fmt.Sprint(id), true, endFrame(appendFrame(nil, frameProbe), 0), frameProbed)
+	b, err := n.question(fmt.Sprint(id), true, endFrame(appendFrame(nil, frameProbe), 0), frameProbed)
 	if err != nil {
 		return p, err
 	}
@@ -199,9 +199,9 @@ func (n *Node) probe(id int) (p probed, err error) {
 	return p, b.err()
 }
 
-// ask sends one frame to a server over a connection of its own and returns the body of its
+// question sends one frame to a server over a connection of its own and returns the body of its
 // answer, which must be of the wanted type.
-func (n *Node) ask(to string, any bool, frame []byte, want frameType) (*body, error) {
+func (n *Node) question(to string, any bool, frame []byte, want frameType) (*body, error) {
 	conn, err := n.dialPeer(n.ctx, portRPC, to, any)
 	if err != nil {
 		return nil, err
@@ -254,7 +254,7 @@ func (n *Node) join() {
 			if p.leader == "" || p.leader == n.me() {
 				continue
 			}
-			if _, err := n.ask(string(p.leader), false, frame, frameJoined); err != nil {
+			if _, err := n.question(string(p.leader), false, frame, frameJoined); err != nil {
 				n.log.Debug("no way in yet", "leader", p.leader, "error", err)
 				continue
 			}
@@ -322,6 +322,10 @@ func (r *reign) admit(name raft.ServerID) error {
 			return fmt.Errorf("server %d is there already, as %s: two servers have the same myid", myIDOf(name), s.ID)
 		}
 	}
+	if !n.ask() {
+		return ErrClosed
+	}
+	defer n.asking.Done()
 	n.log.Info("a server joins", "server", name)
 	return n.raft.AddNonvoter(name, raft.ServerAddress(name), 0, 0).Error()
 }

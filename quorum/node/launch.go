@@ -109,9 +109,9 @@ func (n *Node) launch(name raft.ServerID, first *raft.Configuration) error {
 
 // start runs what goes on while Raft does.
 func (n *Node) start(notify <-chan bool) {
-	n.run(n.proposer.run)
-	n.run(n.proposer.settle)
-	n.run(n.watchBytes)
+	n.runAsking(n.proposer.run)
+	n.runAsking(n.proposer.settle)
+	n.runAsking(n.watchBytes)
 	n.run(func() { n.watch(notify) })
 	n.run(n.watchStores)
 	n.run(n.electSelf)

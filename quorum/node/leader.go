@@ -36,12 +36,16 @@ func (o *leadership) look() (*reign, *link, <-chan struct{}) {
 	return o.reign, o.link, o.changed
 }
 
-// find waits for a leader: one of the results is set unless there is an error.
+// find waits for a leader, for as long as this server serves without one: one of the results is
+// set unless there is an error.
 func (n *Node) find(ctx context.Context) (*reign, *link, error) {
 	for {
 		r, l, changed := n.office.look()
 		if r != nil || l != nil {
 			return r, l, nil
+		}
+		if !n.serving.Load() {
+			return nil, nil, ErrNotServing
 		}
 		select {
 		case <-changed:

@@ -170,6 +170,10 @@ func (r *reign) ready(id raft.ServerID) bool {
 // reconcile takes one step towards the wanted ensemble and tells whether there was one.
 func (r *reign) reconcile() bool {
 	n := r.n
+	if !n.ask() {
+		return false
+	}
+	defer n.asking.Done()
 	s, ok := nextStep(n.configuration().Servers, n.wanted(), r.ready, n.me())
 	if !ok {
 		return false
@@ -199,4 +203,10 @@ func (r *reign) reconcile() bool {
 }
 
 // transfer makes another voter lead. It returns when that was asked of it.
-func (n *Node) transfer() error { return n.raft.LeadershipTransfer().Error() }
+func (n *Node) transfer() error {
+	if !n.ask() {
+		return ErrClosed
+	}
+	defer n.asking.Done()
+	return n.raft.LeadershipTransfer().Error()
+}

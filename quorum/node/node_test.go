@@ -83,7 +83,7 @@ func (r *recorder) until(t testing.TB, cond func() bool) {
 	defer r.mu.Unlock()
 	for !cond() {
 		if late {
-			t.Fatalf("waited in vain: serving %v, %d resets, %d times lost, results %v", r.on, r.resets, r.lost, r.results)
+			t.Fatalf("waited in vain: serving %v, %d resets, %d times lost, %d results", r.on, r.resets, r.lost, len(r.results))
 		}
 		r.changed.Wait()
 	}
@@ -311,3 +311,11 @@ func TestWhatTheLogMayNotHoldIsRefusedAtTheDoor(t *testing.T) {
 }
 
 func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
+func withReq(r *recorder, t tree.Txn) tree.Txn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.req++
+	t.Req = r.req
+	return t
+}

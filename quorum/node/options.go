@@ -34,6 +34,9 @@ type Stores struct {
 	// that does not return; Err tells why. The node ends with it.
 	Failed <-chan struct{}
 	Err    func() error
+	// WantSnapshot, if set, tells that a snapshot is needed now, so that the log can be cut: the
+	// disk is full.
+	WantSnapshot func() bool
 }
 
 // Options is what Start needs. Zero values mean what the comments say.
@@ -63,7 +66,7 @@ type Options struct {
 
 	SnapshotEntries  uint64 // entries after which a snapshot is taken; 0: 100,000
 	SnapshotLogBytes int64  // bytes of entries after which one is taken; 0: 64 MiB
-	TrailingLogs     uint64 // entries that stay in the log after a snapshot; 0: 50,000
+	TrailingLogs     uint64 // entries that stay in the log after a snapshot, but see maxTrailingBytes; 0: 50,000
 	MaxTxnBytes      int    // largest transaction that another server may send; 0: 4 MiB
 
 	Clock clock.Clock  // nil: the machine's. Raft itself always goes by package time.

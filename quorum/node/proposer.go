@@ -20,6 +20,7 @@ type proposer struct {
 
 	mu      sync.Mutex
 	open    bool
+	closed  bool // never to be open again
 	waiting []tree.Txn
 	bytes   int
 	room    *sync.Cond // the streams of other servers wait here for waiting to get shorter
@@ -47,7 +48,19 @@ func newProposer(n *Node) *proposer {
 func (p *proposer) setOpen(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.open = on
+	p.setOpenLocked(on)
+}
+
+// close ends it for good.
+func (p *proposer) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.setOpenLocked(false)
+}
+
+func (p *proposer) setOpenLocked(on bool) {
+	p.open = on && !p.closed
 	p.settled += uint64(len(p.waiting))
 	p.waiting, p.bytes, p.moved = nil, 0, map[int64]uint32{}
 	p.room.Broadcast()

@@ -111,8 +111,9 @@ func closeSession(id int64) tree.Txn {
 }
 
 // Reattach moves a session to this server and makes older connections of it powerless: when it
-// returns, each of their writes is applied here or will be refused. The leader decides. Errors
-// are ErrSessionExpired, ErrBadPassword, ErrNotServing, ErrClosed and ctx's.
+// returns, each of their writes is applied here or will be refused. The leader decides; while
+// there is none Reattach waits, until this server stops serving. Errors are ErrSessionExpired,
+// ErrBadPassword, ErrNotServing, ErrClosed and ctx's.
 func (h *Handle) Reattach(ctx context.Context, session int64, password []byte) (Attached, error) {
 	n := h.node
 	if n.isStopped() {

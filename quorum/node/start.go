@@ -56,7 +56,10 @@ type Node struct {
 	zxid     atomic.Int64
 	secret   atomic.Pointer[[]byte]
 
-	logBytes          atomic.Int64 // applied since the last snapshot
+	vain int // snapshots in a row that brought nothing; under mu
+
+	logBytes          atomic.Int64 // applied since the last snapshot, as logEntries
+	logEntries        atomic.Int64
 	lastSnapshotBytes atomic.Int64
 
 	ids       sessionIDs
@@ -80,8 +83,14 @@ type Node struct {
 
 	randMu sync.Mutex
 
-	ctx      context.Context // ends when the node is to end
-	cancel   context.CancelFunc
+	ctx    context.Context // ends when the node is to end
+	cancel context.CancelFunc
+	// asking counts those who wait for Raft's answers. Raft gives none to what it did not look at
+	// before it was stopped, so it is stopped after them. Nobody comes in when closing is set.
+	askMu   sync.Mutex
+	closing bool
+	asking  sync.WaitGroup
+
 	stop     chan struct{} // closed when the node is to end
 	stopOnce sync.Once
 	err      error         // why; written before stop is closed
@@ -118,6 +127,26 @@ func Start(ctx context.Context, opt Options) (*Node, error) {
 // run starts f as a goroutine that Close waits for.
 func (n *Node) run(f func()) { n.tasks.Go(f) }
 
+// ask lets the caller wait for an answer of Raft's until it calls done. False: the node ends.
+func (n *Node) ask() (ok bool) {
+	n.askMu.Lock()
+	defer n.askMu.Unlock()
+	if !n.closing {
+		n.asking.Add(1)
+	}
+	return !n.closing
+}
+
+// runAsking is run for what waits for Raft's answers.
+func (n *Node) runAsking(f func()) {
+	if n.ask() {
+		n.run(func() {
+			defer n.asking.Done()
+			f()
+		})
+	}
+}
+
 // cutOff is what the fuse does: nothing may leave this server any more.
 func (n *Node) cutOff(err error) {
 	n.trans.sever()
@@ -133,6 +162,9 @@ func (n *Node) end(err error) {
 		if err != nil {
 			n.log.Error("the quorum ends", "error", err)
 		}
+		n.askMu.Lock()
+		n.closing = true
+		n.askMu.Unlock()
 		n.err = err
 		close(n.stop)
 		n.cancel()
@@ -140,8 +172,14 @@ func (n *Node) end(err error) {
 	})
 }
 
-// Close ends the node and waits until nothing of it is left.
+// Close ends the node and waits until nothing of it is left. A leader hands over first, so that
+// the others need not find out that it is gone.
 func (n *Node) Close() error {
+	if n.reign.Load() != nil && n.streams.count() > 0 {
+		if err := n.transfer(); err != nil {
+			n.log.Debug("nobody took over", "error", err)
+		}
+	}
 	n.end(nil)
 	<-n.done
 	return n.err
@@ -169,16 +207,16 @@ func (n *Node) isStopped() bool {
 // shutDown ends everything in an order in which nothing waits for what is gone.
 func (n *Node) shutDown() {
 	n.setServing(false)
+	n.proposer.close()
 	if n.rpc != nil {
 		_ = n.rpc.Close()
 	}
 	n.rpcConns.closeAll()
 	<-n.launched
 	if n.isUp() {
+		n.asking.Wait()
 		n.trans.sever() // Raft waits for calls under way, which now fail
-		stopped := n.raft.Shutdown()
-		close(n.fuse.stopping)
-		_ = stopped.Error() // it has no other way to end
+		_ = n.raft.Shutdown().Error()
 	} else if n.listener != nil {
 		_ = n.listener.Close()
 	}

@@ -11,8 +11,9 @@ import (
 
 // fuse is what stands between Raft and its stores. Raft goes on after a failed write, and tries
 // again, though nobody can say any more what is on the disk; for other failures it panics. So
-// the first error blows the fuse: the node ends with it, and until Raft has stopped nothing is
-// written, nothing is acknowledged and nothing is sent.
+// the first error blows the fuse: the node ends with it. Its connections are broken before Raft
+// hears of the error, and nothing is written or applied any more. So Raft, which goes on until it
+// is stopped, may then be told what keeps it from panicking: nobody hears what it makes of it.
 type fuse struct {
 	once  sync.Once
 	blown chan struct{}
@@ -21,12 +22,10 @@ type fuse struct {
 	cut func(error)
 	// starting is set until Raft runs: until then an error only makes the start fail.
 	starting atomic.Bool
-	// stopping is closed when Raft was told to stop.
-	stopping chan struct{}
 }
 
 func newFuse(cut func(error)) *fuse {
-	f := &fuse{blown: make(chan struct{}), stopping: make(chan struct{}), cut: cut}
+	f := &fuse{blown: make(chan struct{}), cut: cut}
 	f.starting.Store(true)
 	return f
 }
@@ -39,13 +38,6 @@ func (f *fuse) blow(err error) {
 			f.cut(err)
 		}
 	})
-}
-
-// hold keeps Raft from going on until it has to stop.
-func (f *fuse) hold() {
-	if !f.starting.Load() {
-		<-f.stopping
-	}
 }
 
 // arm ends the start and returns the error that it met.
@@ -111,10 +103,8 @@ func (g *guardedLog) GetLog(index uint64, out *raft.Log) error {
 	if err == nil || errors.Is(err, raft.ErrLogNotFound) {
 		return err
 	}
-	// Raft panics when it cannot read what it has to apply. Once the fuse is blown nothing is
-	// applied or sent, so it may be given an entry of no meaning until it sees that it has to stop.
+	// Raft panics when it cannot read what it has to apply: it is given an entry of no meaning.
 	g.fuse.blow(&StoreError{Op: "read the log", Err: err})
-	g.fuse.hold()
 	*out = raft.Log{Index: index, Type: raft.LogNoop}
 	return nil
 }
@@ -263,7 +253,7 @@ func (g *guardedStable) Set(key, val []byte) error {
 }
 
 // SetUint64 implements raft.StableStore. Raft panics when its term cannot be written: after the
-// fuse has blown it is held up until it has to stop, and then told what it wants to hear.
+// fuse has blown it is told that it was.
 func (g *guardedStable) SetUint64(key []byte, val uint64) error {
 	if !g.fuse.isBlown() {
 		err := g.store.SetUint64(key, val)
@@ -275,7 +265,6 @@ func (g *guardedStable) SetUint64(key []byte, val uint64) error {
 	if string(key) != currentTermKey {
 		return g.fuse.err
 	}
-	g.fuse.hold()
 	return nil
 }
 

@@ -1,8 +1,6 @@
 package node
 
 import (
-	"time"
-
 	"github.com/hashicorp/raft"
 )
 
@@ -39,7 +37,7 @@ func (n *Node) watch(notify <-chan bool) {
 				over = make(chan struct{})
 				mine, before, after := over, last, make(chan struct{})
 				last = after
-				n.run(func() {
+				n.runAsking(func() {
 					defer close(after)
 					<-before
 					n.lead(mine)
@@ -75,21 +73,5 @@ func (n *Node) electSelf() {
 	var response raft.TimeoutNowResponse
 	if err := n.trans.TimeoutNow(n.me(), self, &request, &response); err != nil {
 		n.log.Debug("the election waits for its timer", "error", err)
-	}
-}
-
-// watchInterval is how often the size of the log is looked at.
-const watchInterval = time.Second
-
-// watchBytes takes a snapshot when the log has grown by many bytes, though not by so many
-// entries that Raft would take one.
-func (n *Node) watchBytes() {
-	for n.pause(watchInterval, nil) {
-		if n.logBytes.Load() < n.opt.SnapshotLogBytes {
-			continue
-		}
-		if err := n.raft.Snapshot().Error(); err != nil {
-			n.log.Debug("no snapshot now", "error", err) // a change of the ensemble is under way
-		}
 	}
 }
