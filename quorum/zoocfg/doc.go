@@ -17,4 +17,6 @@
 // words are allowed by default, not srvr alone.
 //
 // A Config is not changed after Load; the package has no goroutine and keeps nothing.
+//
+//go:generate go test -run TestDocumentation -update .
 package zoocfg

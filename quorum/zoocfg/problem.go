@@ -69,6 +69,9 @@ func (p Problems) Error() string {
 type valueError struct{ allowed, reason string }
 
 func (e *valueError) Error() string {
+	if e.allowed == "" {
+		return e.reason
+	}
 	return strings.TrimPrefix(e.reason+"; allowed: "+e.allowed, "; ")
 }
 
