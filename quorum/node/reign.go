@@ -42,13 +42,13 @@ func (r *reign) observe(o *tree.Outcome) {
 		r.n.proposer.forget(o.Closed)
 	}
 	if op := &o.Txn.Op; op.Kind == tree.CreateSession && o.Result.Code == 0 && !o.Result.Duplicate {
-		r.tracker.add(o.Txn.Session, time.Duration(op.TimeoutMs)*time.Millisecond, r.n.clock.Now())
+		r.tracker.add(o.Txn.Session, time.Duration(op.TimeoutMs)*time.Millisecond, r.n.steady())
 	}
 }
 
 // touch renews sessions.
 func (r *reign) touch(ids []int64) {
-	now := r.n.clock.Now()
+	now := r.n.steady()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.tracker == nil {
@@ -63,7 +63,7 @@ func (r *reign) touch(ids []int64) {
 func (r *reign) takeOver() {
 	r.n.mu.RLock()
 	defer r.n.mu.RUnlock()
-	now := r.n.clock.Now()
+	now := r.n.steady()
 	t := newTracker(r.n.opt.TickTime, now)
 	for id, s := range r.n.state.Sessions {
 		t.add(id, time.Duration(s.TimeoutMs)*time.Millisecond, now)
@@ -190,7 +190,7 @@ func (r *reign) tend() time.Duration {
 func (r *reign) expire() time.Duration {
 	n := r.n
 	r.touchOwn() // whoever was heard of is not due
-	now := n.clock.Now()
+	now := n.steady()
 	r.mu.Lock()
 	ids := r.tracker.due(now)
 	next := r.tracker.next(now)

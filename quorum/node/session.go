@@ -145,7 +145,7 @@ func (r *reign) reattach(session int64, password []byte) (Attached, uint64, erro
 		return Attached{}, 0, ErrBadPassword
 	}
 	r.mu.Lock()
-	alive = r.tracker != nil && r.tracker.touch(session, n.clock.Now())
+	alive = r.tracker != nil && r.tracker.touch(session, n.steady())
 	r.mu.Unlock()
 	if !alive {
 		return Attached{}, 0, ErrSessionExpired

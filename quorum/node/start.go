@@ -24,6 +24,7 @@ type Node struct {
 	opt   Options
 	log   *slog.Logger
 	clock clock.Clock
+	begun time.Time // when Start was called
 
 	// What is set before up is closed, and not changed any more.
 	up      chan struct{}
@@ -106,7 +107,7 @@ func Start(ctx context.Context, opt Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		opt: opt, log: opt.Log, clock: opt.Clock, state: tree.New(),
+		opt: opt, log: opt.Log, clock: opt.Clock, begun: opt.Clock.Now(), state: tree.New(),
 		gate: gate{limit: opt.syncTimeout()}, gateWake: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}), up: make(chan struct{}), launched: make(chan struct{}),
 		leaderWake: make(chan struct{}, 1),
@@ -123,6 +124,10 @@ func Start(ctx context.Context, opt Options) (*Node, error) {
 	}
 	return n, nil
 }
+
+// steady is a time that steps of the machine's clock do not move: sessions must not end because
+// somebody sets it. As ZooKeeper's Time.currentElapsedTime.
+func (n *Node) steady() time.Time { return n.begun.Add(clock.Since(n.clock, n.begun)) }
 
 // run starts f as a goroutine that Close waits for.
 func (n *Node) run(f func()) { n.tasks.Go(f) }
