@@ -186,12 +186,21 @@ func (c *conn) handle(frame []byte) bool {
 	return c.throttle()
 }
 
-// linger waits, after the last request, until the queue has been sent or the client is gone.
+// linger waits, after the last request, until what is outstanding has been answered and sent,
+// or the client is gone.
 func (c *conn) linger() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !c.closed && (c.pending.len() > 0 || c.writing) {
-		c.changed.Wait()
+	for !c.closed {
+		switch {
+		case !c.writing && c.queueBytesLocked() > 0:
+			c.writing = true
+			c.drainLocked()
+		case !c.writing && c.pending.len() == 0:
+			return
+		default:
+			c.changed.Wait()
+		}
 	}
 }
 

@@ -92,7 +92,7 @@ func (c *conn) newSession(timeoutMs int32) bool {
 // takeOver moves a session to this connection, if its password is right and it is alive.
 func (c *conn) takeOver(id int64, password []byte) bool {
 	c.srv.stats.revalidations.Add(1)
-	ctx, cancel := context.WithTimeout(c.srv.ctx, c.srv.cfg.SessionlessTimeout)
+	ctx, cancel := context.WithTimeout(c.srv.spell.Load().ctx, c.srv.cfg.SessionlessTimeout)
 	defer cancel()
 	a, err := c.srv.handle.Reattach(ctx, id, password)
 	q := request{op: jute.OpCreateSession, xid: -1, start: c.srv.now()}

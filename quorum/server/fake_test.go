@@ -39,6 +39,10 @@ type ensemble struct {
 	status  atomic.Pointer[Status]
 	// reconfig is what Reconfig does.
 	reconfig atomic.Pointer[func(*jute.ReconfigRequest) error]
+	// beforePublished, if set, is called between Applied and Published.
+	beforePublished atomic.Pointer[func()]
+	// leaderless makes Reattach wait for a leader that does not come.
+	leaderless atomic.Bool
 	// afterRead, if set, is called when a Read has given up the lock.
 	afterRead atomic.Pointer[func()]
 	done      chan struct{}
@@ -91,6 +95,9 @@ func (e *ensemble) apply(txns []tree.Txn) {
 		}
 	})
 	e.mu.Unlock()
+	if before := e.beforePublished.Load(); before != nil {
+		(*before)()
+	}
 	if e.sink != nil {
 		e.sink.Published()
 	}
@@ -207,7 +214,11 @@ func (h fakeHandle) Touch(session int64) {
 	n.(*atomic.Int64).Add(1)
 }
 
-func (h fakeHandle) Reattach(_ context.Context, session int64, password []byte) (node.Attached, error) {
+func (h fakeHandle) Reattach(ctx context.Context, session int64, password []byte) (node.Attached, error) {
+	if h.e.leaderless.Load() {
+		<-ctx.Done()
+		return node.Attached{}, ctx.Err()
+	}
 	if want := h.e.Password(session); string(password) != string(want[:]) {
 		return node.Attached{}, node.ErrBadPassword
 	}

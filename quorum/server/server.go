@@ -40,6 +40,7 @@ type Server struct {
 	stats   stats
 
 	serving          atomic.Bool
+	spell            atomic.Pointer[spell]
 	requests         atomic.Uint64 // numbers of writes
 	accepted         atomic.Uint64
 	outstanding      atomic.Int64
@@ -52,6 +53,25 @@ type Server struct {
 	sessions map[int64]*conn
 	perAddr  map[netip.Addr]int
 	sweeper  clock.Timer
+}
+
+// spell is a time in which this server serves: what waits for the leader ends with it.
+type spell struct {
+	ctx context.Context
+	end context.CancelFunc
+}
+
+// setServing begins a spell, or ends it.
+func (s *Server) setServing(on bool) {
+	was := s.spell.Load()
+	if was != nil {
+		was.end()
+	}
+	if on {
+		ctx, end := context.WithCancel(s.ctx)
+		s.spell.Store(&spell{ctx, end})
+	}
+	s.serving.Store(on)
 }
 
 // Start serves clients on the listeners until Close.

@@ -97,6 +97,19 @@ func TestCloseSessionIsAnsweredAndEndsTheConnection(t *testing.T) {
 	}
 }
 
+// The reader of a connection that closes its session has nothing more to read: it must not end
+// before the answer is sent, however late Published comes.
+func TestCloseSessionIsAnsweredBeforeItIsPublished(t *testing.T) {
+	p := startPort(t, nil)
+	c := p.client()
+	answered := make(chan struct{})
+	defer close(answered)
+	wait := func() { <-answered }
+	p.e.beforePublished.Store(&wait)
+	c.must(jute.OpCloseSession, nil, nil)
+	c.closed()
+}
+
 func TestExpiredSessionLosesItsConnection(t *testing.T) {
 	p := startPort(t, nil)
 	c := p.client()
@@ -164,6 +177,23 @@ func TestServerWithoutAQuorumServesNobody(t *testing.T) {
 	}
 	p.e.each(func(s node.Sink) { s.Serving(true) })
 	p.client().create("/a", "")
+}
+
+func TestWhoWaitsForALeaderIsLetGoWithTheQuorum(t *testing.T) {
+	p := startPort(t, nil)
+	old := p.client()
+	p.e.leaderless.Store(true)
+	c := p.dial()
+	c.sendRecord(&jute.ConnectRequest{TimeoutMs: 5000, SessionID: old.session, Password: old.passwd})
+	testkit.WaitFor(t, patience, "the request", func() bool { return p.s.Stats().ConnectionRevalidations == 1 })
+	p.e.each(func(s node.Sink) { s.Serving(false) })
+	c.closed()
+	p.e.leaderless.Store(false)
+	p.e.each(func(s node.Sink) { s.Serving(true) })
+	again := p.dial()
+	if r := again.connect(jute.ConnectRequest{TimeoutMs: 5000, SessionID: old.session, Password: old.passwd}); r.SessionID != old.session {
+		t.Errorf("%+v", r)
+	}
 }
 
 func TestSnapshotPartsWithAllClients(t *testing.T) {

@@ -137,7 +137,7 @@ func (k *sink) Reset(*tree.State) { k.srv.partWithAll("the state was replaced by
 
 // Serving implements node.Sink.
 func (k *sink) Serving(on bool) {
-	k.srv.serving.Store(on)
+	k.srv.setServing(on)
 	if !on {
 		k.srv.partWithAll("this server has no quorum and serves nobody")
 	}
