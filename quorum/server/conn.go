@@ -46,6 +46,7 @@ type conn struct {
 	session atomic.Int64 // 0: none yet
 	// identity is auth for the goroutine that applies.
 	identity atomic.Pointer[[]jute.ID]
+	joining  atomic.Bool // takes a session over, or did
 
 	mu      sync.Mutex
 	changed sync.Cond // of mu: the queue got shorter, a slot went, or the end

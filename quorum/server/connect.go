@@ -94,16 +94,12 @@ func (c *conn) takeOver(id int64, password []byte) bool {
 	c.srv.stats.revalidations.Add(1)
 	ctx, cancel := context.WithTimeout(c.srv.spell.Load().ctx, c.srv.cfg.SessionlessTimeout)
 	defer cancel()
+	c.joining.Store(true)
 	a, err := c.srv.handle.Reattach(ctx, id, password)
 	q := request{op: jute.OpCreateSession, xid: -1, start: c.srv.now()}
 	switch {
 	case errors.Is(err, node.ErrSessionExpired), errors.Is(err, node.ErrBadPassword):
-		c.srv.log.Info("session refused", "session", hex(id), "remote", c.remote, "reason", err)
-		c.mu.Lock()
-		c.connectedLocked(&q, 0, &jute.ConnectResponse{Password: make([]byte, 16)})
-		c.closeLocked()
-		c.mu.Unlock()
-		return false
+		return c.refuseSession(&q, id, err)
 	case err != nil:
 		// Nobody knows: the client tries again, here or elsewhere.
 		c.kill("session " + hex(id) + " cannot be taken over now: " + err.Error())
@@ -111,10 +107,27 @@ func (c *conn) takeOver(id int64, password []byte) bool {
 	}
 	c.connGen = a.ConnGen
 	c.settleOn(id, a.TimeoutMs)
+	// It may have ended after the leader agreed and before there was a connection to be told
+	// of it. What the leader had applied when it agreed is applied here.
+	alive := false
+	c.srv.member.Read(func(s *tree.State) { _, alive = s.Session(id) })
+	if !alive {
+		return c.refuseSession(&q, id, node.ErrSessionExpired)
+	}
 	c.mu.Lock()
 	c.welcomeLocked(&q, 0)
 	c.mu.Unlock()
 	return true
+}
+
+// refuseSession tells the client that there is no such session for it, and parts with it.
+func (c *conn) refuseSession(q *request, id int64, reason error) bool {
+	c.srv.log.Info("session refused", "session", hex(id), "remote", c.remote, "reason", reason)
+	c.mu.Lock()
+	c.connectedLocked(q, 0, &jute.ConnectResponse{Password: make([]byte, 16)})
+	c.closeLocked()
+	c.mu.Unlock()
+	return false
 }
 
 // settleOn makes the session this connection's; an older connection of it ends.

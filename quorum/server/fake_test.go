@@ -33,6 +33,8 @@ type ensemble struct {
 	closed   bool
 	idle     bool
 	gens     map[int64]uint32
+	// agreed is called when a session may move, before its new connection knows.
+	agreed func(session int64)
 
 	ids     atomic.Int64
 	touches sync.Map // session: *atomic.Int64
@@ -229,9 +231,13 @@ func (h fakeHandle) Reattach(ctx context.Context, session int64, password []byte
 		return node.Attached{}, node.ErrSessionExpired
 	}
 	h.e.qmu.Lock()
-	defer h.e.qmu.Unlock()
 	gen := max(info.ConnGen, h.e.gens[session]) + 1
 	h.e.gens[session] = gen
+	agreed := h.e.agreed
+	h.e.qmu.Unlock()
+	if agreed != nil {
+		agreed(session)
+	}
 	return node.Attached{TimeoutMs: info.TimeoutMs, ConnGen: gen}, nil
 }
 

@@ -250,7 +250,7 @@ func (s *Server) expired(session int64) {
 func (s *Server) partWithAll(reason string) {
 	var list []*conn
 	for _, c := range s.all() {
-		if c.session.Load() == 0 {
+		if c.session.Load() == 0 && !c.joining.Load() {
 			continue
 		}
 		c.mu.Lock()

@@ -117,6 +117,41 @@ func TestExpiredSessionLosesItsConnection(t *testing.T) {
 	c.closed()
 }
 
+// TestSessionThatEndsWhileItMovesIsRefused: the end is applied after the leader agreed and
+// before the new connection could be told.
+func TestSessionThatEndsWhileItMovesIsRefused(t *testing.T) {
+	p := startPort(t, nil)
+	first := p.client()
+	p.e.qmu.Lock()
+	p.e.agreed = func(session int64) {
+		p.e.apply([]tree.Txn{{Session: session, Op: tree.Op{Kind: tree.CloseSession}}})
+	}
+	p.e.qmu.Unlock()
+	second := p.dial()
+	r := second.connect(jute.ConnectRequest{TimeoutMs: 5000, SessionID: first.session, Password: first.passwd})
+	if r.SessionID != 0 || r.TimeoutMs != 0 {
+		t.Errorf("a session that has ended is answered %+v", r)
+	}
+	second.closed()
+	first.closed()
+}
+
+// TestLostQuorumPartsWithWhoTakesASessionOver: the leader that is to agree is gone.
+func TestLostQuorumPartsWithWhoTakesASessionOver(t *testing.T) {
+	p := startPort(t, nil)
+	first := p.client()
+	asked, answer := make(chan struct{}), make(chan struct{})
+	p.e.qmu.Lock()
+	p.e.agreed = func(int64) { close(asked); <-answer }
+	p.e.qmu.Unlock()
+	second := p.dial()
+	second.sendRecord(&jute.ConnectRequest{TimeoutMs: 5000, SessionID: first.session, Password: first.passwd})
+	<-asked
+	p.e.each(func(s node.Sink) { s.Serving(false) })
+	second.closed()
+	close(answer)
+}
+
 func TestMovedSessionLosesItsConnectionWithoutAReply(t *testing.T) {
 	p := startPort(t, nil)
 	c := p.client()
