@@ -103,11 +103,11 @@ func (f *fold) topic(name string, e Event) error {
 	if t == nil {
 		t = &Topic{Name: name, CreatedZxid: e.Stat.Czxid, ID: n.ID}
 	}
-	t.Version = e.Stat.Version
-	t.Amend = n.ID != t.ID || n.ID == (TopicID{}) || len(n.Partitions) < len(t.Partitions)
 	if t.ID == (TopicID{}) {
 		t.ID = n.ID
 	}
+	t.Version = e.Stat.Version
+	t.Amend = n.ID != t.ID || n.ID == (TopicID{}) || len(n.Partitions) < len(t.Partitions)
 	for i, replicas := range n.Partitions {
 		switch {
 		case i == len(t.Partitions):

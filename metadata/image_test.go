@@ -156,6 +156,15 @@ func TestForeignTopicNodes(t *testing.T) {
 			}
 		}
 	}
+	// The controller gives a topic of an old tool its id: nothing is to amend any more.
+	first := applyTxn(emptyImage(), Txn{Zxid: 1, Events: []Event{created("/brokers/topics/t", []byte(`{"version":1,"partitions":{"0":[1]}}`), 0, 1)}}, problem(t))
+	second := applyTxn(first, Txn{Zxid: 2, Events: []Event{created("/brokers/topics/t", TopicNode{ID: id, Partitions: [][]int32{{1}}}.Encode(), 1, 1)}}, problem(t))
+	if a, _ := first.Topic("t"); !a.Amend {
+		t.Errorf("%+v", a)
+	}
+	if b, _ := second.Topic("t"); b.Amend || b.ID != id {
+		t.Errorf("%+v", b)
+	}
 	// A process that starts has no former image: a state shows that there was a partition.
 	image := applyTxn(emptyImage(), Txn{Zxid: 2, Snapshot: true, Events: append([]Event{
 		created("/brokers/topics/t", []byte(`{"version":1,"partitions":{"0":[1]}}`), 1, 1)}, begin.Events[1:]...)}, problem(t))

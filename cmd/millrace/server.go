@@ -321,11 +321,23 @@ func banner(srv running, dirs []string, took time.Duration) string {
 	fmt.Fprintf(&b, "  produce   echo hello | %s --bootstrap-server %s --topic test\n", toolPath("console-producer"), at)
 	fmt.Fprintf(&b, "  consume   %s --bootstrap-server %s --topic test --from-beginning\n", toolPath("console-consumer"), at)
 	fmt.Fprintf(&b, "  topics    %s --bootstrap-server %s --list\n", toolPath("topics"), at)
+	if s, ok := srv.(*server); ok && s.QuorumAddr() != "" {
+		fmt.Fprintf(&b, "  znodes    %s zk --server %s ls /brokers/topics\n", shorten(self()), s.QuorumAddr())
+	}
 	if admin := srv.AdminAddr(); admin != "" {
 		fmt.Fprintf(&b, "  metrics   curl http://%s/metrics\n", admin)
 	}
 	b.WriteString("\nAny Kafka client works. Ctrl-C stops it.\n\n")
 	return b.String()
+}
+
+// self is how to call this binary.
+func self() string {
+	exe, err := os.Executable()
+	if err != nil {
+		return "millrace"
+	}
+	return exe
 }
 
 // toolPath is how to call a tool from here: the script beside this binary, or the

@@ -77,11 +77,12 @@ func (s *server) openQuorum(ctx context.Context) error {
 	cfg.JuteMaxBuffer = c.JuteMaxBuffer
 	port := s.quorumPort
 	s.quorumPort = nil // it is the quorum's now
-	q, err := quorum.Start(ctx, quorum.Options{Config: cfg, FS: s.fs, Net: netx.TCP{}, Clock: s.clock, Log: s.levels.Logger("quorum"), Client: port})
+	q, err := quorum.Start(ctx, quorum.Options{Config: cfg, FS: s.fs, Net: netx.TCP{}, Clock: s.clock, Log: s.levels.Logger("quorum"), Client: port, Facts: quorumFacts()})
 	if err != nil {
 		return fmt.Errorf("the quorum inside the broker: %w", err)
 	}
 	s.quorum = q
+	s.registry.MustRegister(quorumCollector{q})
 	s.watching.Go(s.watchQuorum)
 	// A member that fails before it serves would be waited for in vain.
 	ctx, cancel := context.WithCancelCause(ctx)
