@@ -219,7 +219,7 @@ func TestThousandsOfTopicsInOneRequest(t *testing.T) {
 			t.Fatal(a.Err)
 		}
 	}
-	if took := time.Since(began); took > 20*time.Second { // it was five minutes
+	if took := time.Since(began); took > time.Minute { // it was five
 		t.Errorf("creating %d topics took %v", len(topics), took)
 	}
 	began = time.Now()
@@ -234,7 +234,7 @@ func TestThousandsOfTopicsInOneRequest(t *testing.T) {
 	if errs, _ := c.CreatePartitions(t.Context(), more, false); errs[len(errs)-1] == nil {
 		t.Error("a topic that is not there was enlarged")
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("refusing %d topics twice took %v", len(refs), took)
 	}
 	one := func(name string) NewTopic { return NewTopic{Name: name, NumPartitions: 1, ReplicationFactor: 1} }
