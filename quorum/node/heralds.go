@@ -2,13 +2,19 @@ package node
 
 import (
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/millrace/millrace/internal/clock"
 )
 
 // heralds bring the followers the news that an entry is committed. Raft itself tells them with
 // the next entries only, or when it was quiet for CommitTimeout; a write that came through a
 // follower is answered when that follower has applied it, so it would wait for that.
+//
+// A follower whose own writes are in the entry is told at once. The others have time: they are
+// told after heraldDelay, if no entry has told them before.
 //
 // What a herald brings is an ordinary AppendEntries without entries, as Raft sends it when
 // CommitTimeout is over: in this term entry (index, term) is committed, and you have it. It is
@@ -17,10 +23,16 @@ type heralds struct {
 	n     *Node
 	trans *netTransport
 
-	mu    sync.Mutex
-	at    appliedAt // the newest entry that is committed, of this server's term
-	peers map[raft.ServerID]*herald
+	mu      sync.Mutex
+	at      appliedAt // the newest entry that is committed, of this server's term
+	peers   map[raft.ServerID]*herald
+	origins map[uint64]raft.ServerID // where the writes of an origin come from
+	timer   clock.Timer              // nil until there was something to wait for
+	waits   uint64                   // the index that the timer waits for; 0: none
 }
+
+// heraldDelay is how long those followers are left without the news that do not wait for it.
+const heraldDelay = 2 * time.Millisecond
 
 // herald is the messenger to one follower.
 type herald struct {
@@ -29,19 +41,37 @@ type herald struct {
 	wake chan struct{}
 
 	// Under heralds.mu.
+	owed  uint64 // the newest entry with writes of the follower
 	last  uint64 // what the follower's log holds for sure
 	known uint64 // what it knows to be committed
 	deaf  bool   // it did not answer; Raft's own messages will tell when it does
 }
 
 func newHeralds(n *Node, t *netTransport) *heralds {
-	h := &heralds{n: n, trans: t, peers: map[raft.ServerID]*herald{}}
+	h := &heralds{n: n, trans: t, peers: map[raft.ServerID]*herald{}, origins: map[uint64]raft.ServerID{}}
 	t.appended = h.appended
 	return h
 }
 
-// committed is told of an entry that this server proposed and that is applied here.
-func (h *heralds) committed(at appliedAt) {
+// originOf notes which server the writes of an origin come from.
+func (h *heralds) originOf(origin uint64, from raft.ServerID) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.origins) > maxOrigins {
+		clear(h.origins) // servers came and went: those that are there will be noted again
+	}
+	h.origins[origin] = from
+}
+
+// maxOrigins bounds the origins that are remembered.
+const maxOrigins = 4096
+
+// committed is told of an entry that this server proposed and that is applied here, and of the
+// origins of what is in it.
+func (h *heralds) committed(at appliedAt, origins []uint64) {
 	if h == nil {
 		return
 	}
@@ -51,9 +81,51 @@ func (h *heralds) committed(at appliedAt) {
 		return
 	}
 	h.at = at
+	for _, o := range origins {
+		if p := h.peers[h.origins[o]]; p != nil {
+			p.owed = at.index
+		}
+	}
 	for _, p := range h.peers {
-		if p.due() {
+		h.tell(p)
+	}
+}
+
+// tell sends a follower the news if it waits for it, and else sees to it that it is sent in time.
+func (h *heralds) tell(p *herald) {
+	switch {
+	case !p.due():
+	case p.owed > p.known:
+		signal(p.wake)
+	case h.waits == 0:
+		h.wait()
+	}
+}
+
+// wait makes the timer look after what is news now.
+func (h *heralds) wait() {
+	h.waits = h.at.index
+	if h.timer == nil {
+		h.timer = h.n.clock.AfterFunc(heraldDelay, h.late)
+	} else {
+		h.timer.Reset(heraldDelay)
+	}
+}
+
+// late is called when the timer's time is over. Whoever knows of what it waited for was told by
+// an entry, and will be told of the rest so.
+func (h *heralds) late() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	was := h.waits
+	h.waits = 0
+	for _, p := range h.peers {
+		switch {
+		case !p.due():
+		case p.known < was:
 			signal(p.wake)
+		case h.waits == 0:
+			h.wait()
 		}
 	}
 }
@@ -71,9 +143,7 @@ func (h *heralds) appended(id raft.ServerID, last, commit uint64) {
 	// Not the maximum: a server that lost its tail, or is new under its name, holds less.
 	p.last, p.deaf = last, false
 	p.known = max(p.known, commit)
-	if p.due() {
-		signal(p.wake)
-	}
+	h.tell(p)
 }
 
 // due tells whether there is news for the follower that it can use.
@@ -112,7 +182,5 @@ func (p *herald) bring(at appliedAt) {
 		return
 	}
 	p.known = max(p.known, at.index)
-	if p.due() {
-		signal(p.wake)
-	}
+	h.tell(p)
 }

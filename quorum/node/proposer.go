@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -11,16 +12,17 @@ import (
 // proposer turns transactions into log entries while this server leads. One goroutine packs
 // and calls Raft, so that the order in which transactions were pushed is their order in the
 // log; another waits for the outcome. A transaction that finds nothing on its way goes at once;
-// those that come meanwhile share the next entry.
+// those that come meanwhile share the next entry, see mayGo.
 type proposer struct {
 	n    *Node
-	wake chan struct{} // something waits
-	slot chan struct{} // one for each entry that may still be sent
+	wake chan struct{} // something waits, or an entry arrived
 	sent chan settling // entries on their way, in order
 
 	mu      sync.Mutex
 	open    bool
 	closed  bool // never to be open again
+	entries int  // on their way
+	onWay   int  // transactions in them
 	waiting []tree.Txn
 	bytes   int
 	room    *sync.Cond // the streams of other servers wait here for waiting to get shorter
@@ -36,10 +38,7 @@ type proposer struct {
 const maxWaitingBytes = 16 << 20
 
 func newProposer(n *Node) *proposer {
-	p := &proposer{
-		n: n, wake: make(chan struct{}, 1), slot: make(chan struct{}, maxInFlight),
-		sent: make(chan settling, maxInFlight),
-	}
+	p := &proposer{n: n, wake: make(chan struct{}, 1), sent: make(chan settling, maxInFlight)}
 	p.room, p.done = sync.NewCond(&p.mu), sync.NewCond(&p.mu)
 	return p
 }
@@ -157,14 +156,16 @@ func (p *proposer) flushLocked() {
 	}
 }
 
-// take removes what the next entry holds.
+// take removes what the next entry holds, nil if none may go now.
 func (p *proposer) take() []tree.Txn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	count, bytes := pack(p.waiting)
-	if count == 0 {
+	if !mayGo(p.entries, p.onWay, count, len(p.waiting)) {
 		return nil
 	}
+	p.entries++
+	p.onWay += count
 	txns := p.waiting[:count:count]
 	p.waiting = p.waiting[count:]
 	if len(p.waiting) == 0 {
@@ -185,17 +186,11 @@ func (p *proposer) run() {
 			return
 		}
 		for {
-			select {
-			case p.slot <- struct{}{}:
-			case <-p.n.stop:
-				return
-			}
 			txns := p.take()
 			if txns == nil {
-				<-p.slot
 				break
 			}
-			p.sent <- settling{p.n.propose(txns), len(txns)}
+			p.sent <- settling{p.n.propose(txns), len(txns), originsOf(txns)}
 		}
 	}
 }
@@ -214,7 +209,19 @@ func (n *Node) propose(txns []tree.Txn) raft.ApplyFuture {
 // settling is an entry on its way.
 type settling struct {
 	raft.ApplyFuture
-	txns int
+	txns    int
+	origins []uint64
+}
+
+// originsOf lists who sent the transactions of an entry. There are few of them, and those of one
+// come together.
+func originsOf(txns []tree.Txn) (origins []uint64) {
+	for i := range txns {
+		if o := txns[i].Origin; o != 0 && !slices.Contains(origins, o) {
+			origins = append(origins, o)
+		}
+	}
+	return origins
 }
 
 // settle waits for the entries in their order. One that failed may be applied later all the
@@ -222,17 +229,22 @@ type settling struct {
 func (p *proposer) settle() {
 	for f := range p.sent {
 		err := f.Error()
-		<-p.slot
 		p.mu.Lock()
+		p.entries--
+		p.onWay -= f.txns
 		p.settled += uint64(f.txns)
 		p.done.Broadcast()
+		more := len(p.waiting) > 0
 		p.mu.Unlock()
+		if more {
+			signal(p.wake)
+		}
 		if err != nil {
 			p.n.proposalFailed(err)
 			continue
 		}
 		if at, ok := f.Response().(appliedAt); ok {
-			p.n.heralds.committed(at)
+			p.n.heralds.committed(at, f.origins)
 		}
 	}
 }

@@ -27,6 +27,8 @@ type peerStream struct {
 	dead  chan struct{} // the reader has ended
 	wake  chan struct{} // out is not empty
 	slots chan struct{} // one for each call under way
+	// origin is that of the last transaction that was read.
+	origin uint64
 
 	mu      sync.Mutex
 	out     []byte
@@ -219,6 +221,10 @@ func (p *peerStream) takeTxns(b []byte) error {
 	for i := range entry.Txns {
 		if k := entry.Txns[i].Op.Kind; k == tree.InitCluster || k == tree.SetConfig || k == tree.DigestCheck || k == tree.SetFlags {
 			return fmt.Errorf("%w: a follower may not propose kind %d", errFrame, k)
+		}
+		if o := entry.Txns[i].Origin; o != p.origin {
+			p.origin = o
+			p.n.heralds.originOf(o, p.from)
 		}
 	}
 	if !p.n.proposer.pushPaced(entry.Txns) {
