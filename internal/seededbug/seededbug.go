@@ -43,6 +43,10 @@ const (
 	SeqGuardOff Bug = "seq-guard-off"
 	// PingsForgotten does not tell the leader which sessions are alive (quorum/node).
 	PingsForgotten Bug = "pings-forgotten"
+	// WipedServerIsItself lets a server that lost its data come back under its old name (quorum/node).
+	WipedServerIsItself Bug = "wiped-server-is-itself"
+	// OldConnectionWrites lets a connection write whose session has moved on (quorum/node).
+	OldConnectionWrites Bug = "old-connection-writes"
 	// ReadOvertakesWrite executes a read before the writes of its session that came before it
 	// (quorum/server).
 	ReadOvertakesWrite Bug = "read-overtakes-write"

@@ -21,6 +21,7 @@ var (
 var (
 	ErrNotLeader  = errors.New("this server does not lead")
 	ErrOverloaded = errors.New("too much waits for the leader")
+	ErrTooLarge   = errors.New("the transaction is larger than servers take from each other")
 )
 
 // StoreError ends a node whose disk failed: what was written last is unknown, so nothing may

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/millrace/millrace/internal/seededbug"
 	"github.com/millrace/millrace/quorum/zoocfg"
 )
 
@@ -94,6 +95,9 @@ func (n *Node) lookAround() (name raft.ServerID, first *raft.Configuration) {
 		for id, a := range answers {
 			if a.member {
 				n.log.Info("the ensemble lives, and this server has no data: it joins anew", "told by", id)
+				if seededbug.On(seededbug.WipedServerIsItself) {
+					return plainName(n.opt.MyID), &conf
+				}
 				return n.newIncarnation(), nil
 			}
 			if a.list != listHash(n.opt.Servers) {

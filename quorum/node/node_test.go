@@ -307,6 +307,11 @@ func TestWhatTheLogMayNotHoldIsRefusedAtTheDoor(t *testing.T) {
 	if err := r.handle.Submit(tree.Txn{Op: tree.Op{Kind: 200}}); err == nil {
 		t.Error("an operation of an unknown kind was taken")
 	}
+	large := createTxn("/large")
+	large.Op.Data = make([]byte, n.opt.MaxTxnBytes)
+	if err := r.handle.Submit(large); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("a transaction above the limit: %v", err)
+	}
 	r.do(t, createTxn("/still-there"))
 }
 

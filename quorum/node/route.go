@@ -30,13 +30,16 @@ func (n *Node) submit(t tree.Txn) error {
 	if err := t.Valid(); err != nil {
 		return err // an entry that holds it would end every server
 	}
+	size := txnBytes(&t)
+	if size > n.opt.MaxTxnBytes {
+		return ErrTooLarge // the leader would hang up on all clients of this server
+	}
 	r := &n.route
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.local && n.proposer.push(t) {
 		return nil
 	}
-	size := txnBytes(&t)
 	if r.bytes+size > maxRouteBytes {
 		return ErrOverloaded
 	}

@@ -154,6 +154,10 @@ func (r *reign) reattach(session int64, password []byte) (Attached, uint64, erro
 	if !ok {
 		return Attached{}, 0, ErrNotServing
 	}
+	// What the old connection sent may have been the end of the session.
+	if n.Read(func(s *tree.State) { _, alive = s.Session(session) }); !alive {
+		return Attached{}, 0, ErrSessionExpired
+	}
 	return Attached{TimeoutMs: info.TimeoutMs, ConnGen: gen}, n.applied.Load(), nil
 }
 

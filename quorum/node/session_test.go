@@ -222,3 +222,29 @@ func TestContainersAndTTLNodesGo(t *testing.T) {
 		c.agree()
 	})
 }
+
+// A session that its old connection has closed does not move.
+func TestReattachAfterAClose(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, c *cluster) {
+		c.startAll()
+		c.serving()
+		for range 20 {
+			s := newSession(t, c.sinks[c.follower()], 20*time.Second)
+			s.r.start(t, tree.Txn{Session: s.id, ConnGen: s.gen, Seq: 1, Op: tree.Op{Kind: tree.CloseSession}})
+			to := c.sinks[c.leader()]
+			err := s.move(to)
+			if err != nil && !errors.Is(err, ErrSessionExpired) {
+				t.Fatal(err)
+			}
+			if err == nil { // the close came later, and is powerless
+				to.make(t, "/mark")
+				c.agree()
+				to.handle.node.Read(func(st *tree.State) {
+					if _, alive := st.Session(s.id); !alive {
+						t.Error("the session moved and was closed by the connection that it left")
+					}
+				})
+			}
+		}
+	})
+}
