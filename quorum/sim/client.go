@@ -44,6 +44,7 @@ type life struct {
 	closing   bool // by the client, no answer
 	abandoned bool
 	expired   bool
+	next      *life     // that went on with the session, elsewhere
 	lastWord  time.Time // when the last reply came
 	breaks    int       // of the connection
 }
@@ -129,9 +130,13 @@ func (w *World) addClient() *Client {
 // run works, and takes a new session when one has ended.
 func (c *Client) run() {
 	defer close(c.done)
+	var before *life
 	for {
-		l := c.connect()
-		c.work(l)
+		l := c.connect(before)
+		before = nil
+		if c.work(l) {
+			before = l
+		}
 		select {
 		case <-c.stop:
 			return
@@ -140,19 +145,27 @@ func (c *Client) run() {
 	}
 }
 
-// connect starts a session.
-func (c *Client) connect() *life {
+// connect starts a session, or goes on with that of another life.
+func (c *Client) connect(before *life) *life {
 	l := &life{client: c.id, started: time.Now()}
+	var session *client.Session
+	if before != nil {
+		s := c.c.Session()
+		session, l.session, l.timeout = &s, before.session, before.timeout
+	}
 	host := c.w.net.Host(c.host)
 	c.mu.Lock() // onState waits until c.c is the one that it is about
 	defer c.mu.Unlock()
 	z, err := client.New(client.Config{
 		Servers: connectString(), SessionTimeout: c.w.o.SessionTimeout, Dial: host.Dial, Clock: clock.Real{},
 		Rand: c.w.rand(), Log: c.w.o.Log.With("client", c.id),
-		OnState: func(s client.State) { c.onState(l, s) },
+		Session: session, OnState: func(s client.State) { c.onState(l, s) },
 	})
 	if err != nil {
 		panic(err) // a bug of this package
+	}
+	if before != nil {
+		before.next = l
 	}
 	c.c = z
 	c.open = 0
@@ -176,8 +189,9 @@ func (c *Client) onState(l *life, s client.State) {
 	}
 }
 
-// work sends requests until the session or the client ends.
-func (c *Client) work(l *life) {
+// work sends requests until the session or the client ends. It tells whether another life is to
+// go on with the session.
+func (c *Client) work(l *life) (again bool) {
 	for {
 		pause := time.Duration(c.rng.IntN(int(c.w.o.Tick / 2)))
 		if c.rng.IntN(30) == 0 {
@@ -185,11 +199,11 @@ func (c *Client) work(l *life) {
 		}
 		select {
 		case <-c.stop:
-			return
+			return false
 		case <-time.After(pause):
 		}
 		if c.c.State().Final() {
-			return
+			return false
 		}
 		c.mu.Lock()
 		room := maxOpen - c.open
@@ -197,22 +211,30 @@ func (c *Client) work(l *life) {
 		for range min(room, 1+c.rng.IntN(3)) {
 			c.send(l)
 		}
-		if c.rng.IntN(150) == 0 {
+		switch c.rng.IntN(200) {
+		case 0, 1:
+			return c.leave(l)
+		case 2:
 			c.end(l)
-			return
+			return false
 		}
 	}
 }
 
-// end leaves the session: closed, or abandoned as a client that dies does.
+// leave lets the connection go and keeps the session, as a client that dies does. It tells
+// whether somebody is to go on with it at once.
+func (c *Client) leave(l *life) bool {
+	again := c.rng.IntN(3) > 0
+	c.mu.Lock()
+	l.abandoned = true
+	again = again && l.session != 0
+	c.mu.Unlock()
+	c.c.Abandon()
+	return again
+}
+
+// end closes the session.
 func (c *Client) end(l *life) {
-	if c.rng.IntN(2) == 0 {
-		c.mu.Lock()
-		l.abandoned = true
-		c.mu.Unlock()
-		c.c.Abandon()
-		return
-	}
 	c.mu.Lock()
 	l.closing = true
 	c.mu.Unlock()

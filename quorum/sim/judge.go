@@ -305,7 +305,7 @@ func at(all []told, i int) any {
 
 // expiry: nobody expires who was answered not long ago.
 func (j *judge) expiry(l *life) {
-	if l.session == 0 || l.closing {
+	if l.session == 0 || l.closing || l.next != nil {
 		return
 	}
 	for _, a := range j.txns {

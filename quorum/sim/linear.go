@@ -95,7 +95,7 @@ func (j *judge) linear() {
 					}
 					ret := o.ret
 					if o.unknown || ret == 0 {
-						ret = nextReply(l.ops[i+1:], ret)
+						ret = nextReply(l, i+1, ret)
 					}
 					history = append(history, porcupine.Operation{ClientId: c.id, Input: o, Call: o.call, Output: nil, Return: ret})
 				}
@@ -124,10 +124,12 @@ func (o *op) onKey(key string) bool {
 
 // nextReply is when the session's next request after the break was answered: what was under
 // way is done until then or never.
-func nextReply(later []*op, broke int64) int64 {
-	for _, o := range later {
-		if o.call > broke && broke != 0 && o.ret != 0 && !o.unknown && !o.dropped {
-			return o.ret
+func nextReply(l *life, from int, broke int64) int64 {
+	for ; l != nil; l, from = l.next, 0 {
+		for _, o := range l.ops[from:] {
+			if o.call > broke && broke != 0 && o.ret != 0 && !o.unknown && !o.dropped {
+				return o.ret
+			}
 		}
 	}
 	return math.MaxInt64
