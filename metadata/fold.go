@@ -17,7 +17,10 @@ type fold struct {
 	former  *Image
 	orphans map[string]map[int32]orphan // states of partitions that their topic does not name
 	problem func(path string, err error)
-	topics  bool // next's topic maps and slice are its own
+	marked  map[string]struct{} // topics that were marked for deletion before
+	dropped []*Topic            // whose node was removed
+	touched map[string]bool     // topics whose settings or mark were removed too; in a snapshot, that have settings
+	topics  bool                // next's topic maps and slice are its own
 	edited  map[string]*Topic
 	brokers bool
 	configs bool
@@ -45,7 +48,10 @@ func applyTxn(old *Image, txn Txn, problem func(path string, err error)) *Image 
 	}
 	next := *old
 	next.zxid = txn.Zxid
-	f := &fold{next: &next, former: former, problem: problem, edited: map[string]*Topic{}}
+	f := &fold{next: &next, former: former, problem: problem, edited: map[string]*Topic{}, marked: old.deletions, touched: map[string]bool{}}
+	if former != nil {
+		next.byHand = former.byHand
+	}
 	for _, e := range txn.Events {
 		if err := f.event(e); err != nil {
 			problem(e.Path, err)
@@ -76,6 +82,7 @@ func (f *fold) event(e Event) error {
 	case TopicsPath:
 		return f.topic(name, e)
 	case TopicConfigsPath:
+		f.touched[name] = f.former != nil || e.Kind == Deleted
 		return f.config(&f.next.config.topics, name, e)
 	case BrokerConfigsPath:
 		return f.config(&f.next.config.brokers, name, e)
@@ -196,6 +203,7 @@ func (f *fold) mark(name string, e Event) {
 		f.next.deletions, f.marks = maps.Clone(f.next.deletions), true
 	}
 	if e.Kind == Deleted {
+		f.touched[name] = true
 		delete(f.next.deletions, name)
 	} else {
 		f.next.deletions[name] = struct{}{}

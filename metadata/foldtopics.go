@@ -88,6 +88,9 @@ func noState(index int32, replicas []int32) Partition {
 
 func (f *fold) topic(name string, e Event) error {
 	if e.Kind == Deleted {
+		if t, ok := f.next.byName[name]; ok {
+			f.dropped = append(f.dropped, t)
+		}
 		f.drop(name)
 		return nil
 	}
@@ -194,8 +197,37 @@ func (f *fold) adoptOrphans() {
 	}
 }
 
+// noteRemovals finds the topics whose node was removed by hand.
+func (f *fold) noteRemovals() {
+	gone := f.dropped
+	if f.former != nil {
+		for _, t := range f.former.topics {
+			if _, still := f.next.byName[t.Name]; !still {
+				gone = append(gone, t)
+			}
+		}
+	}
+	for _, t := range gone {
+		_, marked := f.marked[t.Name]
+		asked := marked || f.touched[t.Name]
+		if f.former != nil {
+			asked = !f.touched[t.Name] // its settings went too
+		}
+		if asked || t.ID == (TopicID{}) {
+			continue
+		}
+		byHand := maps.Clone(f.next.byHand)
+		if byHand == nil {
+			byHand = map[TopicID]struct{}{}
+		}
+		byHand[t.ID] = struct{}{}
+		f.next.byHand = byHand
+	}
+}
+
 func (f *fold) finish() {
 	f.adoptOrphans()
+	f.noteRemovals()
 	if !f.topics {
 		return
 	}

@@ -21,6 +21,7 @@ type Image struct {
 	brokers      []*Broker // sorted by id
 	config       configs
 	deletions    map[string]struct{}
+	byHand       map[TopicID]struct{} // topics whose node somebody removed
 	quotas       map[QuotaEntity]map[string]string
 	features     Features
 }
@@ -163,6 +164,11 @@ func (m *Image) Features() Features { return m.features }
 // DeletionMarked tells whether a tool asked for the topic's deletion by a marker under
 // /admin/delete_topics.
 func (m *Image) DeletionMarked(topic string) bool { _, ok := m.deletions[topic]; return ok }
+
+// RemovedByHand tells of a topic that is no more whether its node was removed by somebody's
+// hand: the controller removes its settings too, or has it marked for deletion. Nobody asked
+// for the loss of its records then.
+func (m *Image) RemovedByHand(id TopicID) bool { _, ok := m.byHand[id]; return ok }
 
 // DeletionMarks returns the marked names, sorted.
 func (m *Image) DeletionMarks() []string { return sortedKeys(m.deletions) }

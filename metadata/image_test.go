@@ -246,3 +246,42 @@ func FuzzNodes(f *testing.F) {
 		}
 	})
 }
+
+// A topic whose node goes alone was removed by somebody's hand; the controller removes its
+// settings with it, or has its mark.
+func TestRemovalsByHand(t *testing.T) {
+	id := TopicID{7}
+	node := TopicNode{ID: id, Partitions: [][]int32{{1}}}.Encode()
+	at := func(kind EventKind, path string, data []byte) Event {
+		return Event{Kind: kind, Path: path, Data: data, Stat: Stat{Czxid: 1, Mzxid: 1}}
+	}
+	topic, settings, mark := "/brokers/topics/t", "/config/topics/t", "/admin/delete_topics/t"
+	for name, test := range map[string]struct {
+		txns [][]Event
+		hand bool
+	}{
+		"by hand":                {[][]Event{{at(Deleted, topic, nil)}}, true},
+		"by the controller":      {[][]Event{{at(Deleted, topic, nil), at(Deleted, settings, nil)}}, false},
+		"marked before":          {[][]Event{{at(Created, mark, nil)}, {at(Deleted, topic, nil)}}, false},
+		"in several, marked":     {[][]Event{{at(Created, mark, nil)}, {at(Deleted, topic, nil)}, {at(Deleted, settings, nil), at(Deleted, mark, nil)}}, false},
+		"settings by hand first": {[][]Event{{at(Deleted, settings, nil)}, {at(Deleted, topic, nil)}}, true},
+	} {
+		image := applyTxn(emptyImage(), Txn{Zxid: 1, Events: []Event{at(Created, topic, node), at(Created, settings, EncodeConfig(nil))}}, problem(t))
+		for i, events := range test.txns {
+			image = applyTxn(image, Txn{Zxid: int64(2 + i), Events: events}, problem(t))
+		}
+		if _, there := image.Topic("t"); there || image.RemovedByHand(id) != test.hand {
+			t.Errorf("%s: there %t, by hand %t", name, there, image.RemovedByHand(id))
+		}
+	}
+	before := applyTxn(emptyImage(), Txn{Zxid: 1, Events: []Event{at(Created, topic, node), at(Created, settings, EncodeConfig(nil))}}, problem(t))
+	for _, left := range []bool{true, false} {
+		snapshot := Txn{Zxid: 9, Snapshot: true}
+		if left {
+			snapshot.Events = []Event{at(Created, settings, EncodeConfig(nil))}
+		}
+		if image := applyTxn(before, snapshot, problem(t)); image.RemovedByHand(id) != left {
+			t.Errorf("a snapshot, settings left %t: by hand %t", left, image.RemovedByHand(id))
+		}
+	}
+}

@@ -96,6 +96,10 @@ func (m *mirror) changed(path string) {
 	}
 	b.events++
 	m.want(path, false, b)
+	if parent, topic := split(path); parent == TopicsPath {
+		// Whether its settings went with a topic is told with it (Image.RemovedByHand).
+		m.want(TopicConfigPath(topic), false, b)
+	}
 	if !b.walk && b.events >= maxBatchEvents {
 		b.ended, b.zxid = true, m.seen
 	}

@@ -48,7 +48,7 @@ func (m *Manager) apply(image *metadata.Image, all bool) {
 		next.topics[t.Name] = local
 		jobs = m.plan(jobs, t, have, local)
 	}
-	m.discard(old, next)
+	m.discard(image, old, next)
 	m.run(jobs)
 	m.table.Store(next)
 	for _, j := range jobs {
@@ -191,8 +191,8 @@ func (m *Manager) open(tp engine.TopicPartition, id metadata.TopicID, config eng
 }
 
 // discard ends partitions that the next table does not have, and deletes their logs. They
-// are gone for the handlers first.
-func (m *Manager) discard(old, next *table) {
+// are gone for the handlers first. Logs of a topic whose node somebody removed stay.
+func (m *Manager) discard(image *metadata.Image, old, next *table) {
 	var gone []*Partition
 	without := &table{topics: make(map[string]*localTopic, len(old.topics))}
 	for name, t := range old.topics {
@@ -222,6 +222,10 @@ func (m *Manager) discard(old, next *table) {
 	for _, p := range gone {
 		p.remove(ErrUnknownTopicOrPartition)
 		m.gone.add(p.Traffic.Totals())
+		if image.RemovedByHand(p.topicID) {
+			m.keepStray(p.log())
+			continue
+		}
 		if err := m.o.Store.Delete(p.log().TopicPartition()); err != nil {
 			m.o.Log.Error("log of a deleted partition could not be removed", "partition", p.log().TopicPartition().String(), "err", err)
 		}

@@ -63,10 +63,15 @@ func (m *Manager) reportStrays(image *metadata.Image) {
 		if t, ok := image.Topic(tp.Topic); ok && int(tp.Partition) < len(t.Partitions) {
 			continue
 		}
-		keep := l.Config()
-		keep.RetentionMs, keep.RetentionBytes = -1, -1
-		l.SetConfig(keep)
-		m.o.Log.Warn("stray log: the metadata has no such partition; it is left alone and not served",
-			"partition", tp.String(), "topicId", metadata.IDString(l.TopicID()), "dir", l.Dir(), "sizeBytes", l.SizeBytes())
+		m.keepStray(l)
 	}
+}
+
+// keepStray leaves a log alone that no partition owns.
+func (m *Manager) keepStray(l *engine.Log) {
+	keep := l.Config()
+	keep.RetentionMs, keep.RetentionBytes = -1, -1
+	l.SetConfig(keep)
+	m.o.Log.Warn("stray log: the metadata has no such partition; it is left alone and not served",
+		"partition", l.TopicPartition().String(), "topicId", metadata.IDString(l.TopicID()), "dir", l.Dir(), "sizeBytes", l.SizeBytes())
 }

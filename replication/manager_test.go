@@ -344,3 +344,21 @@ func consume(t *testing.T, p *Partition, stop chan struct{}) {
 		}
 	}
 }
+
+// A topic whose node somebody removed is not served any more; its records stay on the disk,
+// as with Kafka. What the controller deletes goes.
+func TestTopicRemovedByHandKeepsItsLogs(t *testing.T) {
+	e := newEnv(t)
+	e.settle(topicOps("hand", 1, "", 1, self)...)
+	e.settle(topicOps("asked", 2, "", 1, self)...)
+	e.settle(dropOps("asked", 1)...)
+	e.settle(dropOps("hand", 1)[:4]...)
+	for topic, kept := range map[string]bool{"hand": true, "asked": false} {
+		if _, err := e.Get(topic, 0); !errors.Is(err, ErrUnknownTopicOrPartition) {
+			t.Errorf("%s is served: %v", topic, err)
+		}
+		if _, ok := e.store.Get(engine.TopicPartition{Topic: topic}); ok != kept {
+			t.Errorf("%s: its log is there: %t", topic, ok)
+		}
+	}
+}
