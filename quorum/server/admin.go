@@ -289,7 +289,7 @@ func (s *Server) cmdObservers(url.Values) (object, string) {
 			observers = append(observers, object{{"sid", m.id}, {"quorum_address", m.quorum}})
 		}
 	}
-	return object{{"synced_observers", len(observers)}, {"observers", observers}}, ""
+	return object{{"synced_observers", s.member.Status().SyncedObservers}, {"observers", observers}}, ""
 }
 
 func (s *Server) serverStats() object {

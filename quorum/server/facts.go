@@ -73,7 +73,11 @@ func (s *Server) monitor() []Metric {
 		add("quorum_size", int64(status.Voters))
 	}
 	if status.Mode == node.Leader {
-		add("learners", int64(status.Voters+status.Observers-1))
+		add("learners", int64(status.SyncedFollowers+status.SyncedObservers))
+		add("synced_followers", int64(status.SyncedFollowers))
+		add("synced_non_voting_followers", int64(0))
+		add("synced_observers", int64(status.SyncedObservers))
+		add("pending_syncs", int64(0)) // a sync is a transaction like any other
 	}
 	return append(list, s.counters(&st)...)
 }

@@ -40,4 +40,6 @@ type Status struct {
 	// Voters and Observers are how many of each the ensemble has, this server included.
 	Voters, Observers int
 	Voter             bool // this server is one
+	// SyncedFollowers and SyncedObservers are those that have their stream to this leader.
+	SyncedFollowers, SyncedObservers int
 }

@@ -35,11 +35,18 @@ func (m member) Status() Status {
 	st := m.node.Status()
 	out := Status{Mode: st.Mode, ID: st.ID, LeaderID: st.LeaderID, Term: st.Term}
 	for _, p := range st.Peers {
+		follows := st.Mode == node.Leader && p.Follows && p.ID != st.ID
 		if !p.Voter {
 			out.Observers++
+			if follows {
+				out.SyncedObservers++
+			}
 			continue
 		}
 		out.Voters++
+		if follows {
+			out.SyncedFollowers++
+		}
 		out.Voter = out.Voter || p.ID == st.ID
 	}
 	return out

@@ -86,12 +86,12 @@ func TestWhatAnEnsembleTells(t *testing.T) {
 	}
 	const config = "server.1=a:2888:3888:participant;0.0.0.0:2181\nserver.2=[::1]:2888:3888:participant;2182\nserver.3=c:2888:3888:observer"
 	p.e.do(tree.Op{Kind: tree.SetConfig, Data: []byte(config)})
-	p.e.status.Store(&Status{Mode: node.Leader, ID: 1, LeaderID: 1, Voters: 2, Observers: 1, Voter: true, Term: 3})
+	p.e.status.Store(&Status{Mode: node.Leader, ID: 1, LeaderID: 1, Voters: 2, Observers: 1, Voter: true, Term: 3, SyncedFollowers: 1, SyncedObservers: 1})
 	if got := p.word("srvr"); !strings.Contains(got, "\nMode: leader\n") || !strings.Contains(got, "\nProposal sizes last/min/max: ") {
 		t.Errorf("srvr: %q", got)
 	}
 	mntr := p.word("mntr")
-	for _, want := range []string{"zk_server_state\tleader\n", "zk_peer_state\tleading - broadcast\n", "zk_learners\t2\n", "zk_quorum_size\t2\n"} {
+	for _, want := range []string{"zk_server_state\tleader\n", "zk_peer_state\tleading - broadcast\n", "zk_learners\t2\n", "zk_synced_followers\t1\n", "zk_synced_observers\t1\n", "zk_pending_syncs\t0\n", "zk_quorum_size\t2\n"} {
 		if !strings.Contains(mntr, want) {
 			t.Errorf("mntr has no %q", want)
 		}
