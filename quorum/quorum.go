@@ -166,7 +166,7 @@ func (q *Quorum) reconfig(ctx context.Context, r *jute.ReconfigRequest) error {
 func (q *Quorum) facts() server.Facts {
 	c := q.o.Config
 	return server.Facts{
-		DataDir: c.DataDir, DataLogDir: c.DataLogDir, InitialConfig: c.Text, Environment: q.o.Facts.Environment, FileDescriptors: q.o.Facts.FileDescriptors,
+		DataDir: c.DataDir, DataLogDir: c.DataLogDir, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit, InitialConfig: c.Text, Environment: q.o.Facts.Environment, FileDescriptors: q.o.Facts.FileDescriptors,
 		DirSizes: func() (data, log int64) {
 			return folderBytes(q.o.FS, c.SnapshotFolder()), folderBytes(q.o.FS, c.LogFolder())
 		},

@@ -74,6 +74,8 @@ type Facts struct {
 	DataDir          string
 	DataLogDir       string
 	ListenBacklog    int // 0: -1, the system's own
+	InitLimit        int // in ticks, as SyncLimit: what conf tells of a server of an ensemble
+	SyncLimit        int
 	InitialConfig    string
 	Environment      func() []Pair // what envi prints after the version; nil: nothing
 	DirSizes         func() (dataBytes, logBytes int64)

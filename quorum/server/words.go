@@ -221,9 +221,29 @@ func (s *Server) wordConf(w io.Writer, _ *conn) {
 		fmt.Fprintf(w, "%s=%s\n", p.Name, p.Value)
 	}
 	if status := s.member.Status(); status.Mode != node.Standalone {
-		fmt.Fprint(w, "membership: \n", s.membership(), "\n")
+		s.printMembership(w, &status)
 	}
 }
+
+// printMembership is what conf adds for a server of an ensemble.
+func (s *Server) printMembership(w io.Writer, status *Status) {
+	text := s.membership()
+	var self memberLine
+	for _, m := range members(text) {
+		if m.id == status.ID {
+			self = m
+		}
+	}
+	peerType := 0
+	if self.observer {
+		peerType = 1
+	}
+	fmt.Fprintf(w, "initLimit=%d\nsyncLimit=%d\nelectionAlg=3\n", s.facts.InitLimit, s.facts.SyncLimit)
+	fmt.Fprintf(w, "electionPort=%s\nquorumPort=%s\npeerType=%d\n", portOf(self.election), portOf(self.quorum), peerType)
+	fmt.Fprint(w, "membership: \n", text)
+}
+
+func portOf(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
 
 // membership is the text of /zookeeper/config.
 func (s *Server) membership() string {

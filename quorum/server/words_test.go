@@ -71,7 +71,7 @@ func TestWordInPieces(t *testing.T) {
 
 func TestWhatAnEnsembleTells(t *testing.T) {
 	p := startPort(t, func(o *Options) {
-		o.Facts.DataDir = "/data"
+		o.Facts.DataDir, o.Facts.InitLimit, o.Facts.SyncLimit = "/data", 10, 5
 		o.Facts.LastSnapshot = func() (int64, time.Time, bool) { return 0x1f, time.Unix(5, 0), true }
 	})
 	web := p.s.AdminHandler("commands/")
@@ -96,7 +96,7 @@ func TestWhatAnEnsembleTells(t *testing.T) {
 			t.Errorf("mntr has no %q", want)
 		}
 	}
-	if got := p.word("conf"); !strings.Contains(got, "\nserverId=1\n") || !strings.Contains(got, "\nmembership: \n"+config+"\nversion=") {
+	if got := p.word("conf"); !strings.Contains(got, "\nserverId=1\ninitLimit=10\nsyncLimit=5\nelectionAlg=3\nelectionPort=3888\nquorumPort=2888\npeerType=0\nmembership: \n"+config+"\nversion=") {
 		t.Errorf("conf: %q", got)
 	}
 	if m := ask("leader"); m["is_leader"] != true || m["leader_id"] != 1.0 || m["leader_ip"] != "a" || m["error"] != nil {
