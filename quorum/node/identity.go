@@ -85,7 +85,7 @@ func (n *Node) lookAround() (name raft.ServerID, first *raft.Configuration) {
 	if votes && len(conf.Servers) == 1 {
 		return plainName(n.opt.MyID), &conf
 	}
-	told := false
+	told, waits := false, false
 	for !n.isStopped() {
 		empty := 0
 		if votes {
@@ -116,6 +116,10 @@ func (n *Node) lookAround() (name raft.ServerID, first *raft.Configuration) {
 				return n.newIncarnation(), nil
 			}
 			return plainName(n.opt.MyID), &conf
+		}
+		if !waits {
+			n.log.Info("there is no ensemble yet: this server waits for the others", "empty", empty, "needed", len(conf.Servers)/2+1)
+			waits = true
 		}
 		n.pause(probeInterval, nil)
 	}
