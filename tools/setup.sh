@@ -20,7 +20,7 @@ command -v java >/dev/null 2>&1 || need="$need default-jre-headless"
 for jar in zookeeper:libzookeeper-java servlet-api:libservlet-api-java slf4j-simple:libslf4j-java; do
 	[ -f "/usr/share/java/${jar%%:*}.jar" ] || need="$need ${jar#*:}"
 done
-command -v cli_mt >/dev/null 2>&1 || need="$need zookeeper-bin"
+[ -x /usr/lib/zookeeper/bin/cli_mt ] || need="$need zookeeper-bin"
 [ -f /usr/include/zookeeper/zookeeper.h ] || need="$need libzookeeper-mt-dev"
 
 if [ -n "$need" ]; then

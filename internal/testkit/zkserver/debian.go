@@ -3,7 +3,6 @@ package zkserver
 import (
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -57,14 +56,11 @@ func NeedAll(t testing.TB, missing, packages string) {
 }
 
 // debianCommand runs a server in the foreground, tuned for a quick start and little memory.
-func debianCommand(juteMaxBuffer int) []string {
+func debianCommand(flags []string) []string {
 	argv := []string{
 		"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-XX:-UsePerfData", "-Xmx400m",
 		"-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
 		"-Dzookeeper.forceSync=no",
 	}
-	if juteMaxBuffer > 0 {
-		argv = append(argv, "-Djute.maxbuffer="+strconv.Itoa(juteMaxBuffer))
-	}
-	return append(argv, "-cp", classPath, mainClass)
+	return append(append(argv, flags...), "-cp", classPath, mainClass)
 }

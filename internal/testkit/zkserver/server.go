@@ -180,7 +180,7 @@ func (s *Server) Exit() error {
 
 // Log returns the end of what the server printed, over all its starts.
 func (s *Server) Log() string {
-	const tailBytes = 12 << 10
+	const tailBytes = 2 << 10
 	text, err := os.ReadFile(s.logFile())
 	if err != nil {
 		return err.Error()

@@ -10,6 +10,7 @@ package zkserver
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,9 +33,10 @@ type Options struct {
 	Config map[string]string
 	// Argv is the server's command, without its last argument, the file; nil means Debian's.
 	Argv []string
-	// JuteMaxBuffer is the limit of a packet in bytes, which the JVM does not take from the
-	// file; 0 means the server's default.
-	JuteMaxBuffer int
+	// Properties holds what Apache ZooKeeper takes from the JVM and not from the file, as
+	// jute.maxbuffer and znode.container.checkIntervalMs. Another server finds them in
+	// SERVER_JVMFLAGS, which is where zkServer.sh looks.
+	Properties map[string]string
 	// Env is added to the servers' environment.
 	Env []string
 	// ReadyTimeout is how long the start may take; 0 means 60 s.
@@ -56,7 +58,7 @@ type Ensemble struct {
 }
 
 // Launch starts an ensemble for a test and returns once all of it serves. It is gone after
-// the test; if the test failed, the ends of the servers' logs are shown.
+// the test; if the test failed, the ends of the servers' logs are shown, and the logs kept.
 func Launch(t testing.TB, o Options) *Ensemble {
 	t.Helper()
 	e := Prepare(t, o)
@@ -79,6 +81,9 @@ func Prepare(t testing.TB, o Options) *Ensemble {
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(e.Logs())
+			if dir, err := e.keepLogs(); err == nil {
+				t.Logf("the whole logs are in %s", dir)
+			}
 		}
 		if err := e.Close(); err != nil {
 			t.Error(err)
@@ -93,8 +98,11 @@ func New(o Options) (*Ensemble, error) {
 	if o.ReadyTimeout == 0 {
 		o.ReadyTimeout = time.Minute
 	}
+	flags := o.flags()
 	if o.Argv == nil {
-		o.Argv = debianCommand(o.JuteMaxBuffer)
+		o.Argv = debianCommand(flags)
+	} else if len(flags) > 0 {
+		o.Env = append(slices.Clone(o.Env), "SERVER_JVMFLAGS="+strings.Join(flags, " "))
 	}
 	dir, err := os.MkdirTemp("", "millrace-zookeeper-")
 	if err != nil {
@@ -116,6 +124,15 @@ func New(o Options) (*Ensemble, error) {
 		}
 	}
 	return e, nil
+}
+
+// flags is the properties as java takes them.
+func (o *Options) flags() []string {
+	var flags []string
+	for _, k := range slices.Sorted(maps.Keys(o.Properties)) {
+		flags = append(flags, "-D"+k+"="+o.Properties[k])
+	}
+	return flags
 }
 
 // Start starts all servers and returns once all of them serve.
@@ -167,6 +184,18 @@ func (e *Ensemble) Close() error {
 	return errors.Join(append(errs, os.RemoveAll(e.dir))...)
 }
 
+// keepLogs moves the logs to a folder that stays.
+func (e *Ensemble) keepLogs() (string, error) {
+	dir, err := os.MkdirTemp("", "millrace-zookeeper-failed-")
+	if err != nil {
+		return "", err
+	}
+	for _, s := range e.Servers {
+		err = errors.Join(err, os.Rename(s.logFile(), filepath.Join(dir, strconv.Itoa(s.ID)+".log")))
+	}
+	return dir, err
+}
+
 // Logs returns the ends of what the servers printed.
 func (e *Ensemble) Logs() string {
 	var b strings.Builder
@@ -195,6 +224,8 @@ func (e *Ensemble) zooCfg(s *Server) string {
 		"preAllocSize":                             "1024",
 	}
 	if len(e.Servers) > 1 {
+		// Elections start after half a tick: not for every hiccup of a busy machine.
+		lines["tickTime"], lines["initLimit"], lines["syncLimit"] = "2000", "10", "5"
 		for _, p := range e.Servers {
 			line := fmt.Sprintf("127.0.0.1:%d:%d", p.quorum, p.election)
 			if p.observer {
@@ -205,9 +236,6 @@ func (e *Ensemble) zooCfg(s *Server) string {
 	}
 	if s.observer {
 		lines["peerType"] = "observer"
-	}
-	if e.opts.JuteMaxBuffer > 0 {
-		lines["jute.maxbuffer"] = strconv.Itoa(e.opts.JuteMaxBuffer)
 	}
 	for k, v := range e.opts.Config {
 		lines[k] = v
