@@ -35,8 +35,7 @@ func (c *conn) authenticate(q request) bool {
 		if id.ID == c.srv.cfg.SuperDigest {
 			c.addAuth(superID)
 		}
-		c.addAuth(id)
-		ok = true
+		ok = c.addAuth(id)
 	case jute.SchemeIP:
 		ok = c.remote.IsValid() // it is there from the start
 	case jute.SchemeX509:
@@ -54,14 +53,26 @@ func (c *conn) authenticate(q request) bool {
 	return true
 }
 
-// addAuth adds an identity once. The list is replaced: requests on their way keep theirs.
-func (c *conn) addAuth(id jute.ID) {
+// maxIdentityBytes bounds what a client may be: its identities stand in each of its writes.
+const maxIdentityBytes = 16 << 10
+
+// addAuth adds an identity once, unless the client has too many. The list is replaced: requests
+// on their way keep theirs.
+func (c *conn) addAuth(id jute.ID) bool {
 	if slices.Contains(c.auth, id) {
-		return
+		return true
+	}
+	bytes := len(id.Scheme) + len(id.ID)
+	for _, have := range c.auth {
+		bytes += len(have.Scheme) + len(have.ID)
+	}
+	if bytes > maxIdentityBytes {
+		return false
 	}
 	list := append(slices.Clip(c.auth), id)
 	c.auth = list
 	c.identity.Store(&list)
+	return true
 }
 
 // addX509 adds the identity of a certificate that the handshake has verified.

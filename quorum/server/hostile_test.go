@@ -189,6 +189,46 @@ func TestGreedyWatcherIsPartedWith(t *testing.T) {
 	}
 }
 
+func TestClientOfManyNamesIsPartedWith(t *testing.T) {
+	p := startPort(t, nil)
+	c := p.client()
+	for i := range 10_000 {
+		c.write(frame(jute.XidAuth, jute.OpAuth, &jute.AuthPacket{Scheme: "digest", Auth: fmt.Append(nil, i, ":pw")}))
+		if h := c.reply(jute.XidAuth, nil); h.Err == jute.AuthFailed {
+			c.closed()
+			return
+		}
+	}
+	t.Error("ten thousand identities were taken")
+}
+
+// A multi of many small operations takes far more memory than its packet: it counts as that.
+func TestMultisOfManyOperationsAreBounded(t *testing.T) {
+	p := startPort(t, nil)
+	c := p.client()
+	var m jute.MultiRequest
+	for range 30_000 {
+		m.Ops = append(m.Ops, jute.MultiOp{Type: jute.OpCheck, Path: "/", Version: -1})
+	}
+	p.e.hold()
+	const multis = 20
+	go func() {
+		for i := range multis {
+			if _, err := c.nc.Write(frame(int32(i)+1, jute.OpMulti, &m)); err != nil {
+				return
+			}
+		}
+	}()
+	testkit.WaitFor(t, patience, "the reader to stop", func() bool { return p.s.Stats().ThrottleWaits > 0 })
+	if n := p.e.waiting(); n > 8 {
+		t.Errorf("%d multis of %d operations are on their way", n, len(m.Ops))
+	}
+	p.e.release()
+	for i := range int32(multis) {
+		c.reply(i+1, nil)
+	}
+}
+
 func TestReadsBehindAWriteAreBounded(t *testing.T) {
 	p := startPort(t, nil)
 	c := p.client()

@@ -21,12 +21,14 @@ func (c *conn) prepare(q request) (slot, tree.Op, jute.Code) {
 		var m jute.CreateRequest
 		if m.Decode(r) == nil {
 			op, code := create(q.op, m.Path, m.Data, m.ACL, m.Mode, 0)
+			s.bytes += aclBytes * len(m.ACL)
 			return s, op, code
 		}
 	case jute.OpCreateTTL:
 		var m jute.CreateTTLRequest
 		if m.Decode(r) == nil {
 			op, code := create(q.op, m.Path, m.Data, m.ACL, m.Mode, m.TTLMs)
+			s.bytes += aclBytes * len(m.ACL)
 			return s, op, code
 		}
 	case jute.OpDelete, jute.OpCheck:
@@ -41,6 +43,7 @@ func (c *conn) prepare(q request) (slot, tree.Op, jute.Code) {
 	case jute.OpSetACL:
 		var m jute.SetACLRequest
 		if m.Decode(r) == nil {
+			s.bytes += aclBytes * len(m.ACL)
 			return s, tree.Op{Kind: tree.SetACL, Path: m.Path, ACL: m.ACL, Version: m.Version}, jute.OK
 		}
 	case jute.OpSync:
@@ -58,6 +61,13 @@ func (c *conn) prepare(q request) (slot, tree.Op, jute.Code) {
 	}
 	return s, tree.Op{}, jute.MarshallingError
 }
+
+// What an operation of a multi and an entry of an ACL take in memory besides their bytes in the
+// packet, where they may be far smaller.
+const (
+	opBytes  = 512
+	aclBytes = 64
+)
 
 // keep copies data out of a packet; null stays null.
 func keep(data []byte) []byte {
@@ -117,6 +127,7 @@ func prepareMulti(s slot, r *jute.Reader) (slot, tree.Op, jute.Code) {
 		default:
 			return s, tree.Op{}, jute.MarshallingError
 		}
+		s.bytes += opBytes + aclBytes*len(o.ACL)
 		op.Ops = append(op.Ops, sub)
 		s.ops = append(s.ops, o.Type)
 	}
