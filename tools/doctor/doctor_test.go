@@ -29,7 +29,7 @@ func sick() *facts {
 			from: "server.properties", set: 4,
 			values: map[string]string{
 				"unclean.leader.election.enable": "true", "default.replication.factor": "2", "min.insync.replicas": "3", "log.retention.ms": "-1",
-				"log.segment.bytes": "1048576", "auto.create.topics.enable": "false", "admin.listener": "0.0.0.0:9644", "log.cleaner.enable": "false",
+				"log.segment.bytes": "1048576", "auto.create.topics.enable": "false", "admin.listener": "0.0.0.0:9644", "quorum.client.listener": "0.0.0.0:2181", "log.cleaner.enable": "false",
 			},
 			isSet:    map[string]bool{"unclean.leader.election.enable": true, "min.insync.replicas": true, "log.segment.bytes": true},
 			problems: []string{"server.properties:3: num.partitions=many: must be a number"},

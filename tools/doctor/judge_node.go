@@ -86,6 +86,11 @@ func judgeConfig(f *facts) []Finding {
 			out = append(out, warn("admin.listener=127.0.0.1:9644, and a proxy with authentication before it", "admin.listener=%s: metrics and profiles are open to everybody who reaches it, it has no authentication", at))
 		}
 	}
+	if at := c.values["quorum.client.listener"]; at != "" && c.values["zookeeper.connect"] == "" {
+		if host, _, err := net.SplitHostPort(at); err == nil && !isLoopback(host) {
+			out = append(out, warn("quorum.client.listener=127.0.0.1:2181", "quorum.client.listener=%s: everybody who reaches it may change topics, settings and quotas past the broker", at))
+		}
+	}
 	if len(c.values) > 0 {
 		out = append(out, note("", "%d settings differ from their defaults (%s)", c.set, c.from))
 	}
