@@ -194,7 +194,7 @@ func TestGoZookeeperReadsTheWords(t *testing.T) {
 		t.Error("it is not well")
 	}
 	// Its parser of cons wants a session on every line, and the connection that asks has none.
-	const line = `(?m)^ /127\.0\.0\.1:\d+\[1\]\(queued=0,recved=\d+,sent=\d+,sid=(0x[0-9a-f]+),lop=CREA,est=\d+,to=10000,` +
+	const line = `(?m)^ /127\.0\.0\.1:\d+\[[15]\]\(queued=0,recved=\d+,sent=\d+,sid=(0x[0-9a-f]+),lop=CREA,est=\d+,to=10000,` +
 		`lcxid=0x[0-9a-f]+,lzxid=0x[0-9a-f]+,lresp=\d+,llat=\d+,minlat=\d+,avglat=\d+,maxlat=\d+\)$`
 	m := regexp.MustCompile(line).FindStringSubmatch(p.word("cons"))
 	if m == nil || m[1] != fmt.Sprintf("0x%x", c.SessionID()) {
