@@ -45,7 +45,7 @@ type Member struct {
 }
 
 // StartEnsemble starts the servers and returns when all of them serve.
-func StartEnsemble(ctx context.Context, o EnsembleOptions) (e *Ensemble, err error) {
+func StartEnsemble(ctx context.Context, o EnsembleOptions) (*Ensemble, error) {
 	if o.Timeout == 0 {
 		o.Timeout = startTimeout
 	}
@@ -53,26 +53,28 @@ func StartEnsemble(ctx context.Context, o EnsembleOptions) (e *Ensemble, err err
 	if err != nil {
 		return nil, fmt.Errorf("make the ensemble's folder: %w", err)
 	}
-	e = &Ensemble{dir: dir}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, e.Stop(context.WithoutCancel(ctx)))
-		}
-	}()
+	e := &Ensemble{dir: dir}
+	if err := e.start(ctx, o); err != nil {
+		return nil, errors.Join(err, e.Stop(context.WithoutCancel(ctx)))
+	}
+	return e, nil
+}
+
+func (e *Ensemble) start(ctx context.Context, o EnsembleOptions) error {
 	if err := e.layOut(o); err != nil {
-		return nil, err
+		return err
 	}
 	for _, m := range e.Members {
 		if err := m.spawn(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, m := range e.Members {
 		if err := m.awaitServing(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return e, nil
+	return nil
 }
 
 // layOut writes the folders and configurations.

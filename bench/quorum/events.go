@@ -170,50 +170,64 @@ func (e *event) restart(ctx context.Context, s *side, h *hist.Histogram) error {
 }
 
 // memory takes what a server's memory grew by: of a JVM its heap after a collection, which
-// jcmd tells, else the anonymous memory of the process.
+// jcmd tells, and of all the anonymous memory of the process, which is what the machine is
+// short of.
 func (e *event) memory(ctx context.Context, s *side, run *result.Run) error {
 	m := s.running.Members[0]
 	e.phase("memory")
-	before, _, err := heap(ctx, m.PID())
+	before, err := used(ctx, m.PID())
 	if err != nil {
 		return err
 	}
 	if err := e.fill(ctx, m.Address); err != nil {
 		return err
 	}
-	after, how, err := heap(ctx, m.PID())
+	after, err := used(ctx, m.PID())
 	if err != nil {
 		return err
 	}
-	run.Note = fmt.Sprintf("%d bytes for each znode, %.1f MiB before them; by %s", (after-before)/int64(e.sc.znodes), float64(before)/(1<<20), how)
-	run.Broker = &result.Cost{RSSAnonBytes: after - before}
+	each := func(after, before int64) int64 { return (after - before) / int64(e.sc.znodes) }
+	run.Note = fmt.Sprintf("%d bytes of anonymous memory for each znode, %.1f MiB before them", each(after.anonymous, before.anonymous), float64(before.anonymous)/(1<<20))
+	if after.heap > 0 {
+		run.Note = fmt.Sprintf("%d bytes of heap after a collection for each znode; ", each(after.heap, before.heap)) + run.Note
+	}
+	run.Broker = &result.Cost{RSSAnonBytes: after.anonymous - before.anonymous}
 	return nil
 }
 
-func heap(ctx context.Context, pid int) (bytes int64, how string, err error) {
+// memoryUse is what a process holds, in bytes.
+type memoryUse struct {
+	anonymous int64
+	heap      int64 // what is alive in a JVM's; 0: none
+}
+
+// used lets a JVM collect its garbage first, so that its anonymous memory is what it keeps.
+func used(ctx context.Context, pid int) (u memoryUse, err error) {
 	if exe, _ := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe"); filepath.Base(exe) == "java" {
-		return javaHeap(ctx, pid)
+		if u.heap, err = javaHeap(ctx, pid); err != nil {
+			return u, err
+		}
 	}
 	w, err := observe.Open(observe.Options{PID: pid})
 	if err != nil {
-		return 0, "", err
+		return u, err
 	}
 	defer w.Close()
 	sample, err := w.Sample()
-	return sample.RSSAnon, "its anonymous memory", err
+	u.anonymous = sample.RSSAnon
+	return u, err
 }
 
-func javaHeap(ctx context.Context, pid int) (int64, string, error) {
+func javaHeap(ctx context.Context, pid int) (int64, error) {
 	id := strconv.Itoa(pid)
 	if out, err := exec.CommandContext(ctx, "jcmd", id, "GC.run").CombinedOutput(); err != nil {
-		return 0, "", fmt.Errorf("jcmd %s GC.run: %w: %s", id, err, out)
+		return 0, fmt.Errorf("jcmd %s GC.run: %w: %s", id, err, out)
 	}
 	out, err := exec.CommandContext(ctx, "jcmd", id, "GC.heap_info").Output()
 	if err != nil {
-		return 0, "", fmt.Errorf("jcmd %s GC.heap_info: %w", id, err)
+		return 0, fmt.Errorf("jcmd %s GC.heap_info: %w", id, err)
 	}
-	total, err := heapInfo(string(out))
-	return total, "the heap that jcmd tells after a collection", err
+	return heapInfo(string(out))
 }
 
 // heapInfo adds up the generations of "GC.heap_info": lines with "total 456K, used
