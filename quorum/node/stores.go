@@ -62,7 +62,7 @@ func (f *fuse) isBlown() bool {
 // little is served from here too.
 const (
 	cacheEntries = 1024
-	cacheBytes   = 16 << 20
+	cacheBytes   = 4 << 20
 )
 
 // guardedLog is the LogStore that Raft gets: a cache of the last entries over the caller's
