@@ -1,0 +1,248 @@
+package words
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/conformance/harness"
+	"github.com/millrace/millrace/conformance/quorum/wire"
+	"github.com/millrace/millrace/internal/testkit/zkserver"
+)
+
+// both is an ensemble of each kind, with a client each that has an ephemeral node and watches.
+func both(t *testing.T, servers int) (debian, ours *zkserver.Ensemble) {
+	t.Helper()
+	zkserver.Need(t)
+	binary, err := harness.Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	debian = zkserver.Launch(t, zkserver.Options{Servers: servers})
+	ours = zkserver.Launch(t, zkserver.Options{Servers: servers, Argv: []string{binary, "quorum"}})
+	for _, e := range []*zkserver.Ensemble{debian, ours} {
+		for _, s := range e.Servers {
+			use(t, s)
+		}
+	}
+	return debian, ours
+}
+
+func use(t *testing.T, s *zkserver.Server) {
+	t.Helper()
+	c, _, err := wire.New(s.Addr(), 20*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	path := fmt.Sprintf("/of-%d", s.ID)
+	create := new(wire.Enc).String(path).Buffer([]byte("x")).ACLs([]wire.ACL{{Perms: 31, Scheme: "world", ID: "anyone"}}).Int(1)
+	watch := new(wire.Enc).String(path).Bool(true)
+	for _, call := range []struct {
+		op   int32
+		body []byte
+	}{{1, create.B}, {4, watch.B}, {8, watch.B}} {
+		if r, err := c.Call(call.op, call.body); err != nil || r.Err != 0 {
+			t.Fatalf("op %d: code %d, %v", call.op, r.Err, err)
+		}
+	}
+}
+
+var (
+	hexadecimal = regexp.MustCompile(`0x[0-9a-fA-F]+`)
+	address     = regexp.MustCompile(`(/?127\.0\.0\.1|\[0:0:0:0:0:0:0:1\]|localhost)(:\d+)?`)
+	decimal     = regexp.MustCompile(`-?\d+(\.\d+)?(E-?\d+)?`)
+)
+
+// shape is a line without its values, as a monitor's expression sees it.
+func shape(line string) string {
+	line = hexadecimal.ReplaceAllString(line, "HEX")
+	line = address.ReplaceAllString(line, "ADDR")
+	return decimal.ReplaceAllString(strings.TrimRight(line, "\r\n"), "N")
+}
+
+func shapes(text string, keep func(string) string) []string {
+	set := map[string]bool{}
+	for line := range strings.Lines(text) {
+		if s := keep(line); s != "" {
+			set[s] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// missing is what the first list has and the second has not.
+func missing(want, got []string) []string {
+	var list []string
+	for _, s := range want {
+		if !slices.Contains(got, s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// key is what stands before the first of the separators.
+func key(separators string) func(string) string {
+	return func(line string) string {
+		if at := strings.IndexAny(line, separators); at >= 0 {
+			return line[:at]
+		}
+		return ""
+	}
+}
+
+// TestWords compares the answers to the four-letter words, line by line: texts that monitors
+// parse must have all of the oracle's lines and no others; where lines are keys with values
+// it is the keys that count.
+func TestWords(t *testing.T) {
+	t.Parallel()
+	for _, servers := range []int{1, 3} {
+		t.Run(fmt.Sprint(servers), func(t *testing.T) {
+			t.Parallel()
+			debian, ours := both(t, servers)
+			for i := range debian.Servers {
+				if debian.Servers[i].Mode() == "leader" {
+					// The leader has lines of its own; compare leaders with leaders.
+					j := slices.IndexFunc(ours.Servers, func(s *zkserver.Server) bool { return s.Mode() == "leader" })
+					ours.Servers[i], ours.Servers[j] = ours.Servers[j], ours.Servers[i]
+				}
+			}
+			for i := range debian.Servers {
+				compareWords(t, debian.Servers[i], ours.Servers[i])
+			}
+		})
+	}
+}
+
+func compareWords(t *testing.T, debian, ours *zkserver.Server) {
+	words := []struct {
+		word string
+		keep func(string) string
+	}{
+		{"ruok", shape}, {"srvr", version}, {"stat", version}, {"isro", shape}, {"cons", shape}, {"crst", shape}, {"srst", shape},
+		{"conf", key("=")}, {"dirs", shape}, {"wchs", shape}, {"wchc", shape}, {"wchp", shape}, {"gtmk", shape}, {"dump", shape},
+		{"nope", shape},
+	}
+	for _, w := range words {
+		want, err := debian.FourLetters(w.word)
+		got, err2 := ours.FourLetters(w.word)
+		if err != nil && w.word != "nope" || err2 != nil && w.word != "nope" {
+			t.Errorf("%s: %v, %v", w.word, err, err2)
+		}
+		a, b := shapes(want, w.keep), shapes(got, w.keep)
+		if lost, more := missing(a, b), missing(b, a); len(lost)+len(more) > 0 {
+			t.Errorf("%s of a %s: lacks %q, has besides %q\nwant:\n%s\ngot:\n%s", w.word, debian.Mode(), lost, more, want, got)
+		}
+	}
+}
+
+// version leaves the line of the version to its form.
+func version(line string) string {
+	if rest, ok := strings.CutPrefix(line, "Zookeeper version: "); ok {
+		if !regexp.MustCompile(`^[0-9A-Za-z.${}-]+, built on \S+ \d\d:\d\d \S+\s*$`).MatchString(rest) {
+			return line
+		}
+		return "Zookeeper version"
+	}
+	return shape(line)
+}
+
+// ofJava are the keys of mntr and envi that tell of a JVM, or of what only Apache ZooKeeper's
+// way of doing things has.
+var ofJava = regexp.MustCompile(`^(zk_jvm_|zk_(cnt|min|max|avg|sum|p50|p95|p99|p999)_jvm_|java\.|jvm_)`)
+
+// TestMonitored compares the keys of mntr that dashboards are made of.
+func TestMonitored(t *testing.T) {
+	t.Parallel()
+	debian, ours := both(t, 1)
+	want, err := debian.Servers[0].FourLetters("mntr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ours.Servers[0].FourLetters("mntr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := shapes(want, key("\t ")), shapes(got, key("\t "))
+	lost := slices.DeleteFunc(missing(a, b), ofJava.MatchString)
+	t.Logf("mntr: %d keys, ours has %d; lacks %q", len(a), len(b), lost)
+	for _, name := range []string{
+		"zk_version", "zk_server_state", "zk_avg_latency", "zk_max_latency", "zk_min_latency", "zk_packets_received", "zk_packets_sent",
+		"zk_num_alive_connections", "zk_outstanding_requests", "zk_znode_count", "zk_watch_count", "zk_ephemerals_count", "zk_approximate_data_size",
+		"zk_open_file_descriptor_count", "zk_max_file_descriptor_count", "zk_global_sessions", "zk_local_sessions", "zk_uptime",
+	} {
+		if !slices.Contains(b, name) {
+			t.Errorf("mntr lacks %s", name)
+		}
+	}
+	for line := range strings.Lines(got) {
+		if !regexp.MustCompile(`^zk_\w+(\{[^}]*\})?\t\S.*\n$`).MatchString(line) {
+			t.Errorf("mntr: the line %q is not of the form that exporters parse", line)
+		}
+	}
+}
+
+// TestCommands compares the admin server's commands: which there are, and the fields of
+// their answers.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	debian, ours := both(t, 1)
+	listed := func(e *zkserver.Ensemble) []string {
+		text, _ := get(t, e, "")
+		var names []string
+		for _, m := range regexp.MustCompile(`href="/commands/(\w+)"`).FindAllStringSubmatch(text, -1) {
+			names = append(names, m[1])
+		}
+		slices.Sort(names)
+		return names
+	}
+	want := listed(debian)
+	if got := listed(ours); len(missing(want, got)) > 0 || len(want) == 0 {
+		t.Errorf("commands that ours lacks: %q of %q", missing(want, got), want)
+	}
+	for _, name := range want {
+		if slices.Contains([]string{"system_properties", "environment", "monitor", "set_trace_mask", "get_trace_mask"}, name) {
+			continue // values of a JVM
+		}
+		a, typeA := get(t, debian, "/"+name)
+		b, typeB := get(t, ours, "/"+name)
+		if lost := missing(fields(t, a), fields(t, b)); len(lost) > 0 {
+			t.Errorf("%s: ours lacks %q\nwant: %s\ngot: %s", name, lost, a, b)
+		}
+		if typeA != typeB {
+			t.Errorf("%s: content type %q, not %q", name, typeB, typeA)
+		}
+	}
+}
+
+func get(t *testing.T, e *zkserver.Ensemble, path string) (text, contentType string) {
+	t.Helper()
+	r, err := (&http.Client{Timeout: 30 * time.Second}).Get("http://" + e.Servers[0].Admin() + "/commands" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body), r.Header.Get("Content-Type")
+}
+
+// fields is the names in a JSON object.
+func fields(t *testing.T, text string) []string {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal([]byte(text), &m); err != nil {
+		t.Errorf("%v in %s", err, text)
+	}
+	return slices.Sorted(maps.Keys(m))
+}
