@@ -58,7 +58,7 @@ ZK_PREFIX ?= /opt/zookeeper
 test: setup build ## everything that proves it, set-up included (what .ci/run calls)
 	@rm -f $(TOTALS)
 	@status=0; \
-	for step in lint test-unit test-conformance test-clients test-franz; do \
+	for step in lint test-unit test-conformance test-quorum test-clients test-franz; do \
 	  echo "== $$step ($$(date -u +%H:%M:%S))"; \
 	  ZOOKEEPER_REQUIRED=1 $(MAKE) --no-print-directory $$step || status=1; \
 	done; \
@@ -83,7 +83,13 @@ test-seeded: ## each bug that is seeded by build tag must be caught (part of tes
 
 .PHONY: test-conformance
 test-conformance: build ## kill -9 rounds, power cuts and retention against the real binary
-	@CRASH_ROUNDS=$(CRASH_ROUNDS) MILLRACE_BIN=$(CURDIR)/bin/millrace $(GOTEST) -name conformance -- -count=1 -timeout $(SUITE_TIMEOUT) ./conformance/...
+	@CRASH_ROUNDS=$(CRASH_ROUNDS) MILLRACE_BIN=$(CURDIR)/bin/millrace $(GOTEST) -name conformance -- -count=1 -timeout $(SUITE_TIMEOUT) \
+	  $$($(GO) list ./conformance/... | grep -v /conformance/quorum/)
+
+.PHONY: test-quorum
+test-quorum: build ## the quorum beside Apache ZooKeeper: random scripts, clients of others, go-zookeeper's own tests
+	@MILLRACE_BIN=$(CURDIR)/bin/millrace $(GOTEST) -name quorum -- -count=1 -timeout 10m ./conformance/quorum/...
+	@ZK_VERSION=3.8.0 ZOOKEEPER_BIN_PATH=$(CURDIR)/bin $(GOTEST) -name go-zookeeper -- -count=1 -timeout 8m github.com/go-zookeeper/zk
 
 .PHONY: test-clients
 test-clients: setup build ## clients that others wrote, against the real binary (their own module, cgo)

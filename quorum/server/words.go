@@ -256,15 +256,20 @@ func (s *Server) membership() string {
 	return text
 }
 
-// wordDump tells sessions, ephemeral nodes and connections, by the time at which they end.
-// When a session ends is known to the leader alone, so there the time is that of this server's
-// connection, and sessions of other servers stand in a set of their own.
+// wordDump tells sessions, ephemeral nodes and connections, by the time at which they end; a
+// follower tells the sessions with their timeouts. When a session ends is known to the
+// tracker alone, so the time is that of this server's connection, and sessions of other servers
+// stand in a set of their own.
 func (s *Server) wordDump(w io.Writer, _ *conn) {
 	conns := s.sorted()
-	ends := s.sessionEnds(conns)
 	fmt.Fprintln(w, "SessionTracker dump:")
-	fmt.Fprintf(w, "Session Sets (%d)/(%d):\n", len(ends), countAll(ends))
-	s.printSets(w, ends, func(id int64) string { return hex(id) })
+	if mode := s.member.Status().Mode; mode == node.Follower || mode == node.Observer {
+		s.printSessions(w)
+	} else {
+		ends := s.sessionEnds(conns)
+		fmt.Fprintf(w, "Session Sets (%d)/(%d):\n", len(ends), countAll(ends))
+		s.printSets(w, ends, func(id int64) string { return hex(id) })
+	}
 	owners, nodes := s.ephemerals()
 	fmt.Fprintf(w, "ephemeral nodes dump:\nSessions with Ephemerals (%d):\n", len(owners))
 	for i, id := range owners {
@@ -284,6 +289,21 @@ func (s *Server) wordDump(w io.Writer, _ *conn) {
 		for _, c := range byEnd[end] {
 			fmt.Fprintf(w, "\tip: %s sessionId: %s\n", javaAddrPort(c.remote), hex(c.session.Load()))
 		}
+	}
+}
+
+// printSessions is how a follower lists the ensemble's sessions, which it does not expire.
+func (s *Server) printSessions(w io.Writer) {
+	timeouts := map[int64]int32{}
+	s.member.Read(func(t *tree.State) {
+		t.Sessions(func(id int64, info tree.SessionInfo) bool {
+			timeouts[id] = info.TimeoutMs
+			return true
+		})
+	})
+	fmt.Fprintf(w, "Global Sessions(%d):\n", len(timeouts))
+	for _, id := range sortedKeys(timeouts) {
+		fmt.Fprintf(w, "%s\t%dms\n", hex(id), timeouts[id])
 	}
 }
 
