@@ -31,7 +31,8 @@ func TestSeededBugsAreCaught(t *testing.T) {
 		t.Errorf("%s fails without a bug (%v):\n%s", test, err, out)
 	}
 	for _, bug := range seededbug.Quorum() {
-		if out, err := run(bug, "60"); err == nil || !strings.Contains(out, "--- FAIL: "+test) {
+		// A server that lost what it acknowledged may make Raft panic, in a goroutine of its own.
+		if out, err := run(bug, "60"); err == nil || !strings.Contains(out, "--- FAIL: "+test) && !strings.Contains(out, "panic: ") {
 			t.Errorf("%s passes with %s (%v):\n%s", test, bug, err, out)
 		} else {
 			t.Logf("%s:\n%s", bug, firstFailure(out))
