@@ -109,7 +109,7 @@ func (s *ZKStore) notReached(err error) error {
 		return err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("zookeeper.connect %s: no server answered in time (zookeeper.connection.timeout.ms): %w", s.o.Connect, err)
+		return fmt.Errorf("zookeeper.connect %s: no server answered in time (zookeeper.connection.timeout.ms). Start the ensemble (millrace quorum zoo.cfg, or ZooKeeper), or leave the key out: then the quorum is inside the broker: %w", s.o.Connect, err)
 	}
 	return fmt.Errorf("zookeeper.connect %s: %w", s.o.Connect, err)
 }

@@ -323,7 +323,7 @@ func TestZKStoreSaysWhatIsWrong(t *testing.T) {
 	must(t, l.Close())
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := OpenZKStore(ctx, zkOptions(nobody+"/kafka")); err == nil || !strings.Contains(err.Error(), "zookeeper.connect "+nobody+"/kafka") {
+	if _, err := OpenZKStore(ctx, zkOptions(nobody+"/kafka")); err == nil || !strings.Contains(err.Error(), "zookeeper.connect "+nobody+"/kafka") || !strings.Contains(err.Error(), "leave the key out") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := OpenZKStore(t.Context(), zkOptions("a:b:c")); err == nil || !strings.Contains(err.Error(), "a:b:c") {

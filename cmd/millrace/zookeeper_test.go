@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-zookeeper/zk"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace/millrace/broker/config"
@@ -467,5 +468,34 @@ func TestQuorumPortIsTaken(t *testing.T) {
 		if !strings.Contains(explain(err).Error(), part) {
 			t.Errorf("%q is missing in: %v", part, explain(err))
 		}
+	}
+}
+
+// The leader of the ensemble is killed: the broker keeps its session and its registration, and
+// the controller decides again once there is another leader.
+func TestBrokerOutlivesTheLeader(t *testing.T) {
+	home := install(t)
+	e := zkserver.Launch(t, zkserver.Options{Servers: 3, Argv: []string{filepath.Join(home, "bin", "millrace"), "quorum"}})
+	s := startHere(t, t.TempDir(), "zookeeper.connect="+e.ConnectString()+"/kafka")
+	cl := clientOf(t, s)
+	admin := kadm.NewClient(cl)
+	if _, err := admin.CreateTopic(t.Context(), 1, 1, nil, "before"); err != nil {
+		t.Fatal(err)
+	}
+	session := s.tree.Session()
+	leader, err := e.Leader()
+	must(t, err)
+	must(t, leader.Kill())
+	testkit.WaitFor(t, time.Minute, "a decision after the leader", func() bool {
+		_, err := admin.CreateTopic(t.Context(), 1, 1, nil, "after")
+		return err == nil || errors.Is(err, kerr.TopicAlreadyExists)
+	})
+	awaitTopic(t, cl, "after", 1)
+	produceTo(t, cl, "before", 0)
+	if now := s.tree.Session(); now.ID != session.ID {
+		t.Errorf("the session was %x and is %x", session.ID, now.ID)
+	}
+	if topic := awaitTopic(t, cl, "before", 1); topic.Partitions[0].LeaderEpoch != 0 {
+		t.Errorf("the partition was led anew: %+v", topic.Partitions[0])
 	}
 }
