@@ -3,6 +3,7 @@ package node
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -225,6 +226,9 @@ func originsOf(txns []tree.Txn) (origins []uint64) {
 	return origins
 }
 
+// refusalPause is how long the news of a refused entry is held back.
+const refusalPause = 5 * time.Millisecond
+
 // settle waits for the entries in their order. One that failed may be applied later all the
 // same, or never: all that hang on it are told so.
 func (p *proposer) settle() {
@@ -241,6 +245,9 @@ func (p *proposer) settle() {
 			signal(p.wake)
 		}
 		if err != nil {
+			// While an office is handed over Raft refuses at once, and a sink that sends again is
+			// refused at once again.
+			p.n.pause(refusalPause, nil)
 			p.n.proposalFailed(err)
 			continue
 		}

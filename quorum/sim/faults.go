@@ -311,6 +311,22 @@ func Replace(w *World) func() {
 	}
 }
 
+// Transfer makes the leader give its office to another.
+func Transfer(w *World) func() {
+	i := w.Leader()
+	if i < 0 {
+		return func() {}
+	}
+	if p := w.m[i].Running(); p != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*w.o.Tick)
+		defer cancel()
+		if err := p.node.TransferLeadership(ctx); err != nil {
+			w.log("transfer: %v", err)
+		}
+	}
+	return func() {}
+}
+
 // reconfig asks servers for a change until one says that it is done: after an error it may be
 // done or not.
 func (w *World) reconfig(c node.Change) bool {
@@ -343,7 +359,7 @@ func (w *World) votes(id int) bool {
 }
 
 // All are the faults of one server at a time, and of links and clients.
-var All = []Fault{Kill, PowerCut, PowerCutAll, Isolate, Mute, Deaf, OneLink, Pause, ClientCut, ClientCut, Reset, LateStream, FullDisk, FailingSync, SlowDisk, Wipe, DamagedSnapshot, DamagedLog, LyingSync, Replace}
+var All = []Fault{Kill, PowerCut, PowerCutAll, Isolate, Mute, Deaf, OneLink, Pause, ClientCut, ClientCut, Reset, LateStream, FullDisk, FailingSync, SlowDisk, Wipe, DamagedSnapshot, DamagedLog, LyingSync, Replace, Transfer}
 
 // Some are n of them by chance.
 func Some(rng *rand.Rand, n int) []Fault {
