@@ -49,6 +49,7 @@ type options struct {
 	tempDir          string
 	config           []string
 	pairs, rounds    int
+	discard          int
 	warmup, duration time.Duration
 	threads          int
 	congestion       string
@@ -97,6 +98,7 @@ func (o *options) register(cmd *cobra.Command) {
 	f.StringArrayVar(&o.config, "config", nil, "A further line of their zoo.cfg, KEY=VALUE; may be repeated.")
 	f.StringVar(&o.tempDir, "temp-dir", "", "Where servers that are started keep their data.")
 	f.IntVar(&o.pairs, "pairs", 5, "How many pairs of each scenario; with one side, how many runs.")
+	f.IntVar(&o.discard, "discard", 0, "Pairs of each load that are run before those that count: a JVM warms up.")
 	f.IntVar(&o.rounds, "rounds", 5, "Of failover and restart: how often in each run.")
 	f.DurationVar(&o.warmup, "warmup", time.Second, "Warm-up before each measurement.")
 	f.DurationVar(&o.duration, "duration", 3*time.Second, "Steady phase of each measurement.")
@@ -145,6 +147,8 @@ func (o *options) sides() ([]*side, error) {
 		return nil, cli.Usagef("--servers %d: from 1 to 9", o.servers)
 	case o.tickMs < 10:
 		return nil, cli.Usagef("--tick-ms %d: from 10", o.tickMs)
+	case o.discard < 0:
+		return nil, cli.Usagef("--discard %d: from 0", o.discard)
 	case o.pairs < 1 || o.rounds < 1 || o.threads < 1:
 		return nil, cli.Usagef("--pairs, --rounds and --threads: from 1")
 	case o.duration <= 0 || o.warmup < 0:
@@ -246,22 +250,35 @@ func (m *measurement) all(ctx context.Context, scenarios []scenario) (err error)
 
 func (m *measurement) scenario(ctx context.Context, sc scenario) error {
 	var pairs []compare.Pair
-	for n := range m.o.pairs {
+	for n := -m.discarded(sc); n < m.o.pairs; n++ {
 		var runs [2]result.Run
 		for i, s := range m.sides {
 			var err error
 			if runs[i], err = m.one(ctx, sc, s, n); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
+			if n < 0 {
+				continue
+			}
 			m.file.Runs = append(m.file.Runs, runs[i])
 			m.tell.Done(runs[i])
 		}
-		pairs = append(pairs, compare.Pair{A: runs[0], B: runs[1]})
+		if n >= 0 {
+			pairs = append(pairs, compare.Pair{A: runs[0], B: runs[1]})
+		}
 	}
 	if len(m.sides) == 2 {
 		m.file.Pairs = append(m.file.Pairs, compare.Pairings(sc.name, m.sides[0].name, m.sides[1].name, pairs)...)
 	}
 	return nil
+}
+
+// discarded is how many pairs of a scenario do not count.
+func (m *measurement) discarded(sc scenario) int {
+	if sc.kind != kindLoad {
+		return 0 // its servers are new in each run
+	}
+	return m.o.discard
 }
 
 func (m *measurement) one(ctx context.Context, sc scenario, s *side, n int) (result.Run, error) {
@@ -285,6 +302,9 @@ func (m *measurement) one(ctx context.Context, sc scenario, s *side, n int) (res
 }
 
 func (m *measurement) name(sc scenario, s *side, n int) string {
+	if n < 0 {
+		return fmt.Sprintf("%s, to warm up, %s", sc.name, s.name[:1])
+	}
 	if len(m.sides) == 1 {
 		return fmt.Sprintf("%s, run %d", sc.name, n+1)
 	}
@@ -294,7 +314,7 @@ func (m *measurement) name(sc scenario, s *side, n int) string {
 func (m *measurement) plan(scenarios []scenario) {
 	var steps []progress.Step
 	for _, sc := range scenarios {
-		for n := range m.o.pairs {
+		for n := -m.discarded(sc); n < m.o.pairs; n++ {
 			for _, s := range m.sides {
 				expect := m.o.warmup + m.o.duration + time.Second
 				if sc.kind != kindLoad {

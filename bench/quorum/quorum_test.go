@@ -203,7 +203,7 @@ func TestTwoSidesInTurns(t *testing.T) {
 	var out bytes.Buffer
 	cmd.SetOut(&out)
 	cmd.SetErr(io.Discard)
-	cmd.SetArgs([]string{"--a", a, "--b", b, "--pairs", "3", "--warmup", "10ms", "--duration", "50ms", "--quiet", "create 100B 64", "get 100B 64"})
+	cmd.SetArgs([]string{"--a", a, "--b", b, "--pairs", "3", "--discard", "1", "--warmup", "10ms", "--duration", "50ms", "--quiet", "create 100B 64", "get 100B 64"})
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	if err := cmd.ExecuteContext(ctx); err != nil {
@@ -214,6 +214,9 @@ func TestTwoSidesInTurns(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
 	}
+	if strings.Contains(out.String(), "warm up") {
+		t.Errorf("what does not count is in\n%s", out.String())
+	}
 	if creates() < 3*64 {
 		t.Errorf("%d creates arrived", creates())
 	}
@@ -221,7 +224,7 @@ func TestTwoSidesInTurns(t *testing.T) {
 
 func TestWrongFlagsAreToldOf(t *testing.T) {
 	for _, args := range [][]string{
-		{"--a", "x:1", "--a-command", "y"}, {"--servers", "0"}, {"--b-name", "x"}, {"--a", "x:1", "--a-pid", "1,2"}, {"--a", "x:1", "--a-pid", "no"}, {"nothing of this name"},
+		{"--a", "x:1", "--a-command", "y"}, {"--servers", "0"}, {"--discard", "-1"}, {"--b-name", "x"}, {"--a", "x:1", "--a-pid", "1,2"}, {"--a", "x:1", "--a-pid", "no"}, {"nothing of this name"},
 	} {
 		cmd := Command("quorum")
 		cmd.SetOut(io.Discard)
