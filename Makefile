@@ -122,6 +122,7 @@ soak: build ## hours: 500 kill -9 rounds, long random runs, five minutes for eac
 	COMPACT_ROUNDS=500 REPLACE_ROUNDS=500 GROUP_ROUNDS=20000 CONSUMER_ROUNDS=4000 ASSIGNOR_ROUNDS=20000 $(GO) test -count=1 -timeout 6h -run 'Model|Replace|Random|Schedule' \
 	  ./engine ./segment ./coordinator/...
 	RAFTLOG_ROUNDS=5000 SIM_ROUNDS=3000 $(GO) test -count=1 -timeout 6h -run 'Random|Faults' ./quorum/raftlog ./quorum/sim
+	DIFF_SCRIPTS=1000 KILL_ROUNDS=50 MILLRACE_BIN=$(CURDIR)/bin/millrace $(GO) test -count=1 -timeout 6h ./conformance/quorum/...
 	POWERCUT_SEEDS=3000 $(MAKE) test-conformance CRASH_ROUNDS=500 SUITE_TIMEOUT=6h
 	$(MAKE) fuzz FUZZTIME=5m
 
