@@ -8,6 +8,14 @@ import (
 
 // assign decides on the replicas of a new topic.
 func (c *Controller) assign(image *metadata.Image, t NewTopic, budget int32) ([][]int32, error) {
+	out, err := c.assignAny(image, t, budget)
+	if most := c.o.MaxReplicationFactor; err == nil && most > 0 && len(out[0]) > most {
+		return nil, refuse(InvalidReplicationFactor, "Replication factor %d is above %d: brokers do not copy from each other yet.", len(out[0]), most)
+	}
+	return out, err
+}
+
+func (c *Controller) assignAny(image *metadata.Image, t NewTopic, budget int32) ([][]int32, error) {
 	if len(t.Assignments) > 0 {
 		return manual(image, t, budget)
 	}

@@ -29,6 +29,9 @@ type Options struct {
 	ValidateConfig func(settings map[string]string) error
 	// Defaults is asked for each request, since settings may change.
 	Defaults func() Defaults
+	// MaxReplicationFactor is the most replicas of a partition that a request may ask for; 0: as
+	// many as there are brokers.
+	MaxReplicationFactor int
 	// KnownID is the id that logs on this broker have of a topic whose node lost it; nil
 	// knows none.
 	KnownID func(topic string) (metadata.TopicID, bool)

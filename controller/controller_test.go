@@ -158,6 +158,26 @@ func TestCreateTopicDecisions(t *testing.T) {
 	}
 }
 
+func TestReplicationFactorHasALimit(t *testing.T) {
+	c := openTree(t, newQuorum(t)).elect(1, 2)
+	c.o.MaxReplicationFactor = 1
+	for name, topic := range map[string]NewTopic{
+		"factor":     {Name: "a", NumPartitions: 1, ReplicationFactor: 2},
+		"assignment": {Name: "b", NumPartitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{1, 2}}}},
+	} {
+		if got, _ := KindOf(c.create(topic)[0].Err); got != InvalidReplicationFactor {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if err := c.create(NewTopic{Name: "c", NumPartitions: 4, ReplicationFactor: 1})[0].Err; err != nil {
+		t.Error(err)
+	}
+	c.set.ReplicationFactor = 2
+	if got, _ := KindOf(c.create(NewTopic{Name: "d", NumPartitions: -1, ReplicationFactor: -1})[0].Err); got != InvalidReplicationFactor {
+		t.Errorf("default factor: %v", got)
+	}
+}
+
 func TestCreatedTopicInTheTree(t *testing.T) {
 	c := openTree(t, newQuorum(t)).elect(1, 2, 3)
 	a := c.create(NewTopic{Name: "t", NumPartitions: -1, ReplicationFactor: 2, Config: map[string]string{"k": "v"}},

@@ -230,6 +230,8 @@ func (s *server) elect(ctx context.Context) error {
 			return controller.Defaults{NumPartitions: b.NumPartitions, ReplicationFactor: b.ReplicationFactor, DeleteTopics: b.DeleteTopics}
 		},
 		KnownID: s.knownID,
+		// A second replica would stand in the ISR and never have a record.
+		MaxReplicationFactor: 1,
 	})
 	if err != nil {
 		return err
