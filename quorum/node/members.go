@@ -74,6 +74,7 @@ const (
 	addVoter stepKind = iota + 1
 	demoteVoter
 	removeServer
+	retire   // it is to leave and lives: it loses its vote, and is removed a little later, see dismiss
 	handOver // this server is to lose its vote: another one has to lead first
 )
 
@@ -113,6 +114,8 @@ func nextStep(have []raft.Server, want []zoocfg.Server, ready func(raft.ServerID
 			return step{handOver, self}, true
 		case i >= 0:
 			return step{demoteVoter, h.ID}, true
+		case ready(h.ID):
+			return step{retire, h.ID}, true
 		}
 		return step{removeServer, h.ID}, true
 	}
@@ -186,6 +189,11 @@ func (r *reign) reconcile() bool {
 	case demoteVoter:
 		n.log.Info("a server becomes an observer", "server", s.id)
 		err = n.raft.DemoteVoter(s.id, 0, 0).Error()
+	case retire:
+		n.log.Info("a server that leaves loses its vote", "server", s.id)
+		if err = n.raft.DemoteVoter(s.id, 0, 0).Error(); err == nil {
+			r.retired[s.id] = n.steady()
+		}
 	case removeServer:
 		n.log.Info("a server leaves the ensemble", "server", s.id)
 		if err = n.raft.RemoveServer(s.id, 0, 0).Error(); err == nil {
@@ -200,6 +208,32 @@ func (r *reign) reconcile() bool {
 		return false
 	}
 	return true
+}
+
+// dismiss removes those who left, once they had the time to hear that they did: their clients
+// get the answer to what made them leave.
+func (r *reign) dismiss() {
+	n := r.n
+	for id, since := range r.retired {
+		if n.steady().Sub(since) < n.opt.reportInterval() {
+			continue
+		}
+		delete(r.retired, id)
+		wanted := slices.ContainsFunc(n.wanted(), func(w zoocfg.Server) bool { return w.ID == int64(myIDOf(id)) })
+		if wanted || !n.isMember(id) {
+			continue // it was called back, or is gone
+		}
+		if !n.ask() {
+			return
+		}
+		n.log.Info("a server leaves the ensemble", "server", id)
+		if err := n.raft.RemoveServer(id, 0, 0).Error(); err != nil {
+			n.log.Warn("the ensemble could not be changed", "server", id, "error", err)
+		} else {
+			n.streams.drop(id)
+		}
+		n.asking.Done()
+	}
 }
 
 // transfer makes another voter lead. It returns when that was asked of it.

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -32,12 +33,44 @@ func (n *Node) Reconfig(ctx context.Context, c Change) error {
 	if len(n.opt.Servers) == 0 {
 		return jute.Unimplemented
 	}
+	before := n.agreed.Load()
+	err := n.askReconfig(ctx, c)
+	if !errors.Is(err, ErrNotServing) || before == nil {
+		return err
+	}
+	// The way to the leader broke, as it must when the leader itself is to leave: the change is
+	// made if the successor knows it.
+	list, bad := change(before.servers, c)
+	if bad != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*n.opt.TickTime)
+	defer cancel()
+	if _, _, lost := n.find(ctx); lost != nil {
+		return err
+	}
+	for slices.Equal(n.wanted(), before.servers) {
+		if n.awaitApplied(ctx, n.applied.Load()+1) != nil {
+			return err
+		}
+	}
+	if !slices.Equal(n.wanted(), list) {
+		return err
+	}
+	return nil
+}
+
+func (n *Node) askReconfig(ctx context.Context, c Change) error {
 	r, l, err := n.find(ctx)
 	if err != nil {
 		return err
 	}
 	if r != nil {
-		return r.reconfig(ctx, c)
+		if err := r.reconfig(ctx, c); err != nil {
+			return err
+		}
+		n.awaitSuccessor(ctx, r)
+		return nil
 	}
 	answer, err := l.call(ctx, callReconfig, c.appendTo(nil))
 	if err != nil {
@@ -49,6 +82,29 @@ func (n *Node) Reconfig(ctx context.Context, c Change) error {
 		return err
 	}
 	return n.awaitApplied(ctx, index)
+}
+
+// awaitSuccessor waits, after a change that takes this leader's vote, until another one leads:
+// what the client does next finds its way.
+func (n *Node) awaitSuccessor(ctx context.Context, r *reign) {
+	if slices.ContainsFunc(n.wanted(), func(s zoocfg.Server) bool { return s.ID == int64(n.opt.MyID) && !s.Observer }) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*n.opt.TickTime)
+	defer cancel()
+	for {
+		now, l, changed := n.office.look()
+		if now != r && (now != nil || l != nil) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		case <-n.stop:
+			return
+		}
+	}
 }
 
 func (c *Change) appendTo(dst []byte) []byte {
@@ -148,6 +204,9 @@ func (r *reign) reconfig(ctx context.Context, c Change) error {
 		return ErrNotServing
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	for ctx.Err() == nil && !r.isOver() && r.reconcile() {
+		// What an earlier change left to a new leader comes first.
 	}
 	now := n.agreed.Load()
 	if now == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,6 +72,29 @@ func TestReconfigOfTheLeaderItself(t *testing.T) {
 		c.sinks[old].serving(t, false)
 		c.kill(old)
 		c.sinks[c.leader()].make(t, "/after")
+		c.agree()
+	})
+}
+
+// Who asks the server that is to leave gets an answer, and may call it back at once: the suite
+// of go-zookeeper does so.
+func TestReconfigThroughTheOneThatLeaves(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, c *cluster) {
+		c.startAll()
+		c.serving()
+		for _, leaves := range []int{c.follower(), c.leader()} {
+			all := []string{server(1).String(), server(2).String(), server(3).String()}
+			rest := slices.Delete(slices.Clone(all), leaves-1, leaves)
+			if err := c.reconfig(leaves, Change{Members: strings.Join(rest, ","), FromVersion: -1}); err != nil {
+				t.Fatalf("server %d leaves: %v", leaves, err)
+			}
+			if err := c.reconfig(leaves, Change{Members: strings.Join(all, ","), FromVersion: -1}); err != nil {
+				t.Fatalf("server %d comes back: %v", leaves, err)
+			}
+			c.eventually("three votes", func() bool { return voters(c.nodes[c.leader()]) == 3 })
+			c.serving()
+			c.sinks[leaves].make(t, fmt.Sprint("/after", leaves))
+		}
 		c.agree()
 	})
 }
@@ -176,12 +200,14 @@ func TestNextStep(t *testing.T) {
 		{"the leader is not replaced", list{v("1"), v("2"), v("3"), o("1.a")}, three, "1 2 3 1.a", ""},
 		{"an incarnation that is dead goes", list{v("1"), v("2"), v("3.b"), o("3.a")}, three, "1 2 3.b", "3 3.a"},
 		{"who waits to be asked stays", list{v("1"), v("2"), v("3"), o("4.a")}, three, "1 2 3 4.a", ""},
-		{"who is not wanted goes", list{v("1"), v("2"), v("3")}, three[:2], "1 2 3", "3 3"},
+		{"who is not wanted loses its vote first", list{v("1"), v("2"), v("3")}, three[:2], "1 2 3", "4 3"},
+		{"and waits for its dismissal", list{v("1"), v("2"), o("3")}, three[:2], "1 2 3", ""},
+		{"one that is called back gets its vote again", list{v("1"), v("2"), o("3")}, three, "1 2 3", "1 3"},
 		{"who is not wanted goes even if it is down", list{v("1"), v("2"), v("3")}, three[:2], "1 2", "3 3"},
 		{"who is to observe loses its vote", list{v("1"), v("2"), v("3")}, []zoocfg.Server{server(1), server(2), observer(3)}, "1 2 3", "2 3"},
 		{"an observer does not get a vote", list{v("1"), v("2"), o("3")}, []zoocfg.Server{server(1), server(2), observer(3)}, "1 2 3", ""},
 		{"joining comes before leaving", list{v("1"), v("2"), v("3"), o("4.a")}, []zoocfg.Server{server(1), server(2), server(4)}, "1 2 3 4.a", "1 4.a"},
-		{"the leader hands over before it goes", list{v("1"), v("2"), v("3")}, three[1:], "1 2 3", "4 1"},
+		{"the leader hands over before it goes", list{v("1"), v("2"), v("3")}, three[1:], "1 2 3", "5 1"},
 		{"but not to nobody", list{v("1"), v("2")}, three[1:2], "1", ""},
 	} {
 		ready := strings.Fields(c.ready)

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/millrace/millrace/quorum/tree"
 	"github.com/millrace/millrace/quorum/zoocfg"
 )
@@ -22,6 +24,8 @@ type reign struct {
 	entries int // applied since the last DigestCheck; under the state's lock
 
 	changing chan struct{} // holds something while the ensemble is changed
+	// retired are servers that left and are not removed yet, since when; by changing.
+	retired map[raft.ServerID]time.Time
 }
 
 const (
@@ -75,7 +79,7 @@ func (r *reign) takeOver() {
 
 // lead is called when Raft made this server the leader. It returns when the office is lost.
 func (n *Node) lead(over chan struct{}) {
-	r := &reign{n: n, term: n.raft.CurrentTerm(), over: over, changing: make(chan struct{}, 1)}
+	r := &reign{n: n, term: n.raft.CurrentTerm(), over: over, changing: make(chan struct{}, 1), retired: map[raft.ServerID]time.Time{}}
 	for {
 		// Only after this has everything of earlier leaders been applied here.
 		if err := n.raft.Barrier(0).Error(); err == nil {
@@ -163,7 +167,12 @@ func (r *reign) run() {
 	}
 	tasks.Go(func() { n.every(r.over, r.touchOwn) })
 	if len(n.opt.Servers) > 0 {
-		tasks.Go(func() { n.every(r.over, r.tend) })
+		tasks.Go(func() {
+			// The others need a moment to call a new leader: who is not there yet may well live.
+			if n.pause(n.opt.reportInterval(), r.over) {
+				n.every(r.over, r.tend)
+			}
+		})
 	}
 	n.every(r.over, r.expire)
 }
@@ -181,6 +190,7 @@ func (r *reign) tend() time.Duration {
 		defer func() { <-r.changing }()
 		for !r.isOver() && r.reconcile() {
 		}
+		r.dismiss()
 	default: // somebody else is at it
 	}
 	return r.n.opt.reportInterval()

@@ -58,9 +58,7 @@ func (c *conn) connect(frame []byte) bool {
 		return false
 	}
 	c.readOnly = r.HasReadOnly
-	var zxid int64
-	srv.member.Read(func(s *tree.State) { zxid = s.Zxid() })
-	if r.LastZxidSeen > zxid {
+	if zxid, ok := c.catchUp(&r); !ok {
 		c.kill("the client has seen zxid " + hex(r.LastZxidSeen) + ", this server is at " + hex(zxid) + ": it must try another server")
 		return false
 	}
@@ -68,6 +66,25 @@ func (c *conn) connect(frame []byte) bool {
 		return c.newSession(c.clamp(r.TimeoutMs))
 	}
 	return c.takeOver(r.SessionID, r.Password)
+}
+
+// catchUp waits until this server has applied what the client has seen elsewhere. A follower
+// hears of a commit a moment later than the client of another server, and of the last one of a
+// leader that died only from the next: a client that was sent away at once would find every
+// server behind. A state that this one will never have ends the wait by its limit.
+func (c *conn) catchUp(r *jute.ConnectRequest) (zxid int64, ok bool) {
+	srv := c.srv
+	reached := func() bool {
+		srv.member.Read(func(s *tree.State) { zxid = s.Zxid() })
+		return r.LastZxidSeen <= zxid
+	}
+	if reached() {
+		return zxid, true
+	}
+	limit := min(2*srv.cfg.TickTime, time.Duration(c.clamp(r.TimeoutMs))*time.Millisecond/3)
+	ctx, cancel := context.WithTimeout(srv.spell.Load().ctx, limit)
+	defer cancel()
+	return zxid, srv.behind.wait(ctx, reached)
 }
 
 // clamp keeps a timeout within minSessionTimeout and maxSessionTimeout.

@@ -36,6 +36,7 @@ type Server struct {
 
 	watches *watch.Table
 	sink    *sink
+	behind  behind
 	chunks  chunks
 	stats   stats
 

@@ -70,8 +70,25 @@ func passwordOf(p *testPort, id int64) []byte {
 	return pw[:]
 }
 
-func TestClientFromTheFutureIsSentAway(t *testing.T) {
+// What another server has answered reaches this one a moment later: its client waits here.
+func TestClientFromTheNearFutureWaits(t *testing.T) {
 	p := startPort(t, nil)
+	other := p.client()
+	var seen int64
+	p.e.Read(func(s *tree.State) { seen = s.Zxid() })
+	c := p.dial()
+	c.sendRecord(&jute.ConnectRequest{TimeoutMs: 60_000, LastZxidSeen: seen + 1, Password: make([]byte, 16)})
+	testkit.WaitFor(t, patience, "the client to wait", func() bool { return p.s.behind.waiting.Load() == 1 })
+	other.create("/a", "")
+	body, err := c.packet()
+	var r jute.ConnectResponse
+	if err != nil || r.Decode(jute.NewReader(body)) != nil || r.SessionID == 0 {
+		t.Fatalf("%v, answer %+v", err, r)
+	}
+}
+
+func TestClientFromTheFutureIsSentAway(t *testing.T) {
+	p := startPort(t, func(o *Options) { o.Config.TickTime = 20 * time.Millisecond })
 	c := p.dial()
 	c.sendRecord(&jute.ConnectRequest{TimeoutMs: 5000, LastZxidSeen: 1 << 50})
 	c.closed()

@@ -124,6 +124,7 @@ func (k *sink) popLocked(c *conn) {
 
 // Published implements node.Sink.
 func (k *sink) Published() {
+	k.srv.behind.published()
 	for i, c := range k.dirty {
 		c.wake()
 		k.dirty[i] = nil
