@@ -23,9 +23,13 @@ type Server struct {
 	observer bool
 	dir      string
 	proc     *process.Process
+	peers    map[int]peer
 
 	client, quorum, election, admin int
 }
+
+// peer is where a server finds one of its ensemble.
+type peer struct{ quorum, election int }
 
 // Addr is the address of the client port.
 func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.client) }

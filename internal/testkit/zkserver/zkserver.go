@@ -37,6 +37,9 @@ type Options struct {
 	// jute.maxbuffer and znode.container.checkIntervalMs. Another server finds them in
 	// SERVER_JVMFLAGS, which is where zkServer.sh looks.
 	Properties map[string]string
+	// PeerPorts, if set, is where the server from looks for the server to, on loopback: a
+	// proxy's ports, say, in front of quorum and election, which are to's own.
+	PeerPorts func(from, to, quorum, election int) (int, int, error)
 	// Env is added to the servers' environment.
 	Env []string
 	// ReadyTimeout is how long the start may take; 0 means 60 s.
@@ -119,11 +122,27 @@ func New(o Options) (*Ensemble, error) {
 		e.Servers = append(e.Servers, s)
 	}
 	for _, s := range e.Servers {
-		if err := s.write(); err != nil {
+		if err := errors.Join(e.findPeers(s), s.write()); err != nil {
 			return nil, errors.Join(err, e.Close())
 		}
 	}
 	return e, nil
+}
+
+// findPeers tells a server where it finds the others.
+func (e *Ensemble) findPeers(s *Server) error {
+	s.peers = map[int]peer{}
+	for _, p := range e.Servers {
+		at := peer{p.quorum, p.election}
+		if e.opts.PeerPorts != nil && p != s {
+			var err error
+			if at.quorum, at.election, err = e.opts.PeerPorts(s.ID, p.ID, p.quorum, p.election); err != nil {
+				return err
+			}
+		}
+		s.peers[p.ID] = at
+	}
+	return nil
 }
 
 // flags is the properties as java takes them.
@@ -227,7 +246,7 @@ func (e *Ensemble) zooCfg(s *Server) string {
 		// Elections start after half a tick: not for every hiccup of a busy machine.
 		lines["tickTime"], lines["initLimit"], lines["syncLimit"] = "2000", "10", "5"
 		for _, p := range e.Servers {
-			line := fmt.Sprintf("127.0.0.1:%d:%d", p.quorum, p.election)
+			line := fmt.Sprintf("127.0.0.1:%d:%d", s.peers[p.ID].quorum, s.peers[p.ID].election)
 			if p.observer {
 				line += ":observer"
 			}
