@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 )
 
 // fact is that a node had a value at a version, since a transaction.
@@ -35,6 +34,11 @@ type book struct {
 	acks     int
 }
 
+// reporter is a testing.TB, or who wants to know what was found.
+type reporter interface {
+	Errorf(format string, args ...any)
+}
+
 func newBook() *book {
 	return &book{attempts: map[string]*attempt{}, told: map[string][]fact{}, newest: map[string]int32{}}
 }
@@ -50,17 +54,27 @@ func (b *book) try(client string, number int, path string) string {
 	return value
 }
 
-// ack notes that a write was acknowledged.
+// ack notes that a write was acknowledged. An empty session means that it is not known.
 func (b *book) ack(value, session string, f fact) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	a := b.attempts[value]
-	a.acked, a.path, a.zxid = true, f.path, f.zxid
+	a.acked, a.zxid = true, f.zxid
 	b.newest[f.path] = max(b.newest[f.path], f.version)
 	b.acks++
-	if session != "" {
-		b.told[session] = append(b.told[session], f)
+	if session == "" {
+		session = "some session of " + value
 	}
+	b.told[session] = append(b.told[session], f)
+}
+
+// append notes that a node was appended.
+func (b *book) append(value, path string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a := b.attempts[value]
+	a.acked, a.path = true, path
+	b.acks++
 }
 
 // see notes what a client read.
@@ -86,8 +100,7 @@ func (b *book) count() int {
 // checkRegisters compares everything that was told of the nodes that are overwritten with
 // their last facts: one value for each version and one version for each value, zxids that
 // grow with versions, no acknowledged write that is not there.
-func (b *book) checkRegisters(t *testing.T, last []fact) {
-	t.Helper()
+func (b *book) checkRegisters(r reporter, last []fact) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	facts := map[string]map[int32]fact{}
@@ -98,18 +111,18 @@ func (b *book) checkRegisters(t *testing.T, last []fact) {
 			facts[f.path] = map[int32]fact{}
 		}
 		if old, ok := facts[f.path][f.version]; ok && old != f {
-			t.Errorf("one version, two values: %+v and %+v", old, f)
+			r.Errorf("one version, two values: %+v and %+v", old, f)
 		}
 		facts[f.path][f.version] = f
 		if f.version == 0 {
 			continue
 		}
 		if old, ok := versions[f.value]; ok && old != f {
-			t.Errorf("one write, two versions: %+v and %+v", old, f)
+			r.Errorf("one write, two versions: %+v and %+v", old, f)
 		}
 		versions[f.value] = f
 		if a := b.attempts[f.value]; a == nil || a.path != f.path {
-			t.Errorf("nobody wrote that: %+v", f)
+			r.Errorf("nobody wrote that: %+v", f)
 		}
 	}
 	for _, f := range last {
@@ -123,7 +136,7 @@ func (b *book) checkRegisters(t *testing.T, last []fact) {
 			}
 		}
 		if n := int(f.version); n < acked || n > tried || f.version < b.newest[f.path] {
-			t.Errorf("%s has version %d: %d writes were acknowledged, up to version %d, of %d", f.path, n, acked, b.newest[f.path], tried)
+			r.Errorf("%s has version %d: %d writes were acknowledged, up to version %d, of %d", f.path, n, acked, b.newest[f.path], tried)
 		}
 	}
 	chains := map[string][]fact{}
@@ -131,18 +144,17 @@ func (b *book) checkRegisters(t *testing.T, last []fact) {
 		chains[path] = slices.SortedFunc(maps.Values(of), func(x, y fact) int { return cmp.Compare(x.version, y.version) })
 		for i, f := range chains[path][1:] {
 			if before := chains[path][i]; before.zxid >= f.zxid {
-				t.Errorf("the zxid of %+v is not above that of %+v", f, before)
+				r.Errorf("the zxid of %+v is not above that of %+v", f, before)
 			}
 		}
 	}
-	b.checkOrder(t, versions)
-	b.checkForward(t, chains)
+	b.checkOrder(r, versions)
+	b.checkForward(r, chains)
 }
 
 // checkOrder looks at each client's writes: those that are known to have been executed were so
 // in the order in which they were sent, also where their acknowledgement was lost.
-func (b *book) checkOrder(t *testing.T, versions map[string]fact) {
-	t.Helper()
+func (b *book) checkOrder(r reporter, versions map[string]fact) {
 	known := map[string][]*attempt{}
 	for value, f := range versions {
 		if a := b.attempts[value]; a != nil {
@@ -154,7 +166,7 @@ func (b *book) checkOrder(t *testing.T, versions map[string]fact) {
 		slices.SortFunc(of, func(x, y *attempt) int { return cmp.Compare(x.number, y.number) })
 		for i, a := range of[1:] {
 			if before := of[i]; before.zxid >= a.zxid {
-				t.Errorf("client %s: write %d has zxid %#x, write %d after it %#x", client, before.number, before.zxid, a.number, a.zxid)
+				r.Errorf("client %s: write %d has zxid %#x, write %d after it %#x", client, before.number, before.zxid, a.number, a.zxid)
 			}
 		}
 	}
@@ -162,15 +174,14 @@ func (b *book) checkOrder(t *testing.T, versions map[string]fact) {
 
 // checkForward looks at each session: who was told of a transaction never reads a state from
 // before it again, at whichever server.
-func (b *book) checkForward(t *testing.T, chains map[string][]fact) {
-	t.Helper()
+func (b *book) checkForward(r reporter, chains map[string][]fact) {
 	for session, of := range b.told {
 		newest := int64(0)
 		for _, f := range of {
 			chain := chains[f.path]
 			i, _ := slices.BinarySearchFunc(chain, f.version+1, func(g fact, v int32) int { return cmp.Compare(g.version, v) })
 			if i < len(chain) && chain[i].zxid <= newest {
-				t.Errorf("session %s knew zxid %#x and then read %+v, which %+v had replaced", session, newest, f, chain[i])
+				r.Errorf("session %s knew zxid %#x and then read %+v, which %+v had replaced", session, newest, f, chain[i])
 			}
 			newest = max(newest, f.zxid)
 		}
@@ -179,8 +190,7 @@ func (b *book) checkForward(t *testing.T, chains map[string][]fact) {
 
 // checkLog compares the nodes that were appended with what was told: those acknowledged are
 // there, each one once, and those of a client in its order.
-func (b *book) checkLog(t *testing.T, nodes map[string]node) {
-	t.Helper()
+func (b *book) checkLog(r reporter, nodes map[string]node) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	found := map[string][]node{} // by client
@@ -188,11 +198,11 @@ func (b *book) checkLog(t *testing.T, nodes map[string]node) {
 	for path, n := range nodes {
 		a := b.attempts[n.data]
 		if a == nil {
-			t.Errorf("%s holds %q, which nobody wrote", path, n.data)
+			r.Errorf("%s holds %q, which nobody wrote", path, n.data)
 			continue
 		}
 		if other := seen[n.data]; other != "" {
-			t.Errorf("%q is there twice: %s and %s", n.data, other, path)
+			r.Errorf("%q is there twice: %s and %s", n.data, other, path)
 		}
 		seen[n.data] = path
 		n.number = a.number
@@ -201,14 +211,14 @@ func (b *book) checkLog(t *testing.T, nodes map[string]node) {
 	}
 	for value, a := range b.attempts {
 		if strings.HasPrefix(a.path, logPath) && a.acked && seen[value] != a.path {
-			t.Errorf("%q was acknowledged as %s and is at %q", value, a.path, seen[value])
+			r.Errorf("%q was acknowledged as %s and is at %q", value, a.path, seen[value])
 		}
 	}
 	for client, of := range found {
 		slices.SortFunc(of, func(x, y node) int { return cmp.Compare(x.number, y.number) })
 		for i, n := range of[1:] {
 			if before := of[i]; before.stat.Czxid >= n.stat.Czxid || before.path >= n.path {
-				t.Errorf("client %s: write %d is %s (%#x), write %d after it %s (%#x)", client, before.number, before.path, before.stat.Czxid, n.number, n.path, n.stat.Czxid)
+				r.Errorf("client %s: write %d is %s (%#x), write %d after it %s (%#x)", client, before.number, before.path, before.stat.Czxid, n.number, n.path, n.stat.Czxid)
 			}
 		}
 	}

@@ -93,7 +93,16 @@ type steady struct {
 func (w *world) live() {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var workers sync.WaitGroup
-	w.t.Cleanup(func() { cancel(); workers.Wait() })
+	guests := make([]*guest, 2)
+	w.t.Cleanup(func() {
+		cancel()
+		workers.Wait()
+		for _, g := range guests {
+			if g != nil {
+				g.close()
+			}
+		}
+	})
 	first := w.connect("first", w.addrs, steadyTimeout)
 	w.create(first, "/reg", "/pair", "/log", "/guests", "/alive")
 	w.create(first, append(registers(), pairA, pairB)...)
@@ -121,7 +130,6 @@ func (w *world) live() {
 		r := rand.New(rand.NewPCG(w.rng.Uint64(), 1))
 		work(fmt.Sprintf("reader%d", i), timeout, func(c *client) { w.read(ctx, c, r) })
 	}
-	guests := make([]*guest, 2)
 	for i := range guests {
 		r := rand.New(rand.NewPCG(w.rng.Uint64(), 2))
 		workers.Go(func() { guests[i] = w.visit(ctx, fmt.Sprintf("guest%d", i), r) })
@@ -129,7 +137,7 @@ func (w *world) live() {
 	w.happen(ctx)
 	cancel()
 	workers.Wait()
-	w.compare(first, steadies, slices.DeleteFunc(guests, func(g *guest) bool { return g == nil }))
+	w.compare(first, steadies, slices.DeleteFunc(slices.Clone(guests), func(g *guest) bool { return g == nil }))
 }
 
 // happen runs all faults, and after each one heals and waits until writes are acknowledged.
@@ -138,6 +146,9 @@ func (w *world) happen(ctx context.Context) {
 	w.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	for _, f := range all {
 		began, acks := time.Now(), w.book.count()
+		if a, b := w.two(); w.rng.IntN(3) == 0 { // while another link is slow
+			w.net.SetBoth(a, b, Rule{Delay: time.Duration(1+w.rng.IntN(20)) * time.Millisecond})
+		}
 		err := f.run(ctx, w)
 		during := w.book.count()
 		w.net.Heal()

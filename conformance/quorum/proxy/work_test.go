@@ -100,7 +100,7 @@ func (w *world) appendLog(ctx context.Context, c *client) {
 		value := w.book.try(c.name, number, logPath)
 		path, err := c.Create(logPath+c.name+"-", []byte(value), zk.FlagSequence, zk.WorldACL(zk.PermAll))
 		if w.allowed(c, "create", err); err == nil {
-			w.book.ack(value, "", fact{path: path})
+			w.book.append(value, path)
 		}
 	})
 }
