@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/binary"
 	"strings"
 	"unsafe"
 
@@ -256,9 +257,10 @@ func (c *conn) multiRead(s *tree.State, q *request) {
 	for i := range m.Ops {
 		o := &m.Ops[i]
 		if !o.IsRead() {
-			b = appendReplyHeader(jute.BeginFrame(b[:c.replyAt]), q.xid, zxid, jute.MarshallingError)
-			c.endLocked(b, q, zxid)
-			return
+			// ZooKeeper has begun the list of results by then, and sends it along.
+			code := jute.MarshallingError
+			binary.BigEndian.PutUint32(b[c.replyAt+replyCodeAt:], uint32(code))
+			break
 		}
 		b = appendResult(b, readOne(s, o, q.auth))
 		if len(b)-c.replyAt > c.srv.cfg.OutputBytes {
@@ -270,6 +272,9 @@ func (c *conn) multiRead(s *tree.State, q *request) {
 	end := jute.MultiHeader{Type: jute.OpError, Done: true, Err: -1}
 	c.endLocked(end.AppendTo(b), q, zxid)
 }
+
+// replyCodeAt is where the code of a reply stands in its packet: behind length, xid and zxid.
+const replyCodeAt = 4 + 4 + 8
 
 func readOne(s *tree.State, o *jute.MultiOp, auth []jute.ID) *jute.MultiResult {
 	res := &jute.MultiResult{Type: o.Type}
