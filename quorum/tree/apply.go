@@ -12,8 +12,12 @@ import "github.com/millrace/millrace/quorum/jute"
 // ZooKeeper, and so does a guarded Noop. What takes none: a refused write that is not guarded,
 // one that the guard itself refuses (SessionExpired, SessionMoved), a duplicate, Noop, Check
 // and DigestCheck without a guard, and InitCluster after the first.
+//
+// The entry's time becomes the state's as it is: like ZooKeeper's, times of nodes are the wall
+// clock of the leader that took the write, and go back with it. One that only grew would keep
+// what a clock once showed that ran ahead for hours.
 func (s *State) Apply(term uint64, e *Entry, out func(*Outcome)) {
-	s.timeMs = max(s.timeMs, e.TimeMs)
+	s.timeMs = e.TimeMs
 	for i := range e.Txns {
 		s.applyTxn(term, &e.Txns[i])
 		if out != nil {

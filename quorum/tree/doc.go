@@ -19,6 +19,11 @@
 //     ZooKeeper stops at it.
 //   - Which transactions take a zxid: see Apply.
 //
+// ctime, mtime and what TTL nodes are judged by are wall clocks, each of the leader at that
+// time, as in ZooKeeper: a TTL node goes early when a leader's clock jumps ahead, and late when
+// it was written under one that ran ahead. Nothing else here knows the time: sessions end when
+// the leader says so, which counts by a clock that does not jump (quorum/node).
+//
 // Invariants, all of which the tests work out anew from the nodes:
 //
 //   - zxid never goes back, and no two transactions that changed something share one.

@@ -65,7 +65,7 @@ func TestRefusedWriteCounts(t *testing.T) {
 func TestUnguardedNoopTakesNoZxid(t *testing.T) {
 	s := fixture(t)
 	zxid, before := s.Zxid(), encode(t, s)
-	o := applyAll(t, s, 9, 0, Txn{Op: Op{Kind: Noop}})[0]
+	o := applyAll(t, s, 9, s.TimeMs(), Txn{Op: Op{Kind: Noop}})[0]
 	if o.Result.Code != jute.OK || o.Result.Zxid != zxid || !bytes.Equal(before, encode(t, s)) {
 		t.Fatal(o.Result, zxid)
 	}

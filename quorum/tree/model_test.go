@@ -77,7 +77,7 @@ type outcome struct {
 }
 
 func (m *model) apply(term int64, timeMs int64, t Txn) outcome {
-	m.timeMs = max(m.timeMs, timeMs)
+	m.timeMs = timeMs
 	o := outcome{zxid: m.zxid}
 	zxid := max(m.zxid+1, term<<32)
 	sess, alive := m.sessions[t.Session]

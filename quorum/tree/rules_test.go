@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"strings"
@@ -237,7 +238,7 @@ func TestStatCountsAsZooKeeper(t *testing.T) {
 	if got != want {
 		t.Fatalf("created: %+v, want %+v", got, want)
 	}
-	apply(90, mk("/a/x", 0)) // time does not go back
+	apply(90, mk("/a/x", 0))
 	apply(110, mk("/a/y", 0))
 	apply(120, del("/a/x", 0))
 	got = apply(130, set("/a", "new", 0))
@@ -254,6 +255,39 @@ func TestStatCountsAsZooKeeper(t *testing.T) {
 	kid, err := s.Stat("/a/y")
 	if err != nil || kid.CtimeMs != 110 {
 		t.Fatal(kid, err)
+	}
+}
+
+// TestTimesAreTheProposers: a leader's clock may run hours ahead, or be set back. What is written
+// then has that time, as in ZooKeeper, and what comes later has its own; zxids and versions go on.
+func TestTimesAreTheProposers(t *testing.T) {
+	s := New()
+	const hour = 3_600_000
+	applyAll(t, s, 3, 100*hour, Txn{Op: mk("/a", 0)}, Txn{Op: Op{Kind: Create, Path: "/ttl", ACL: jute.OpenACL(), Mode: jute.PersistentTTL, TTLMs: hour}})
+	last := s.Zxid()
+	for i, timeMs := range []int64{110 * hour, 101 * hour, -5, 0, 102 * hour} {
+		st := applyAll(t, s, 3, timeMs, Txn{Op: set("/a", "x", int32(i))})[0].Result.Op.Stat
+		if st.MtimeMs != timeMs || st.CtimeMs != 100*hour || st.Version != int32(i+1) || st.Mzxid != last+1 || s.TimeMs() != timeMs {
+			t.Fatalf("written at %d: %+v, state at %d", timeMs, st, s.TimeMs())
+		}
+		last = st.Mzxid
+	}
+	reap := func(timeMs int64) jute.Code {
+		due := s.Reapable(timeMs, 0)
+		if len(due) == 0 {
+			return jute.NodeExists
+		}
+		return applyAll(t, s, 3, timeMs, Txn{Op: due[0]})[0].Result.Code
+	}
+	if code := reap(90 * hour); code != jute.NodeExists {
+		t.Fatalf("a TTL node went while the clock was behind its making: %v", code)
+	}
+	if code := reap(101*hour + 1); code != jute.OK {
+		t.Fatalf("a TTL node did not go when the clock was right again: %v", code)
+	}
+	again, err := Decode(bytes.NewReader(encode(t, s)))
+	if err != nil || dump(again) != dump(s) || again.TimeMs() != s.TimeMs() {
+		t.Fatalf("another state after a snapshot: %v", err)
 	}
 }
 

@@ -12,7 +12,7 @@ type State struct {
 	seed   maphash.Seed // of the children's tables; nothing that is visible depends on it
 	root   *node
 	zxid   int64
-	timeMs int64 // of the last entry; never goes back
+	timeMs int64 // of the last entry; may go back
 	nodes  int   // in the tree, with the root
 	bytes  int64 // of all paths and data
 	acls   aclTable

@@ -74,7 +74,7 @@ type Txn struct {
 // Entry is what one Raft log entry holds: transactions that are applied in this order, each
 // for itself.
 type Entry struct {
-	TimeMs int64 // the proposer's clock; the state's time never goes back
+	TimeMs int64 // the proposer's wall clock, which may go back
 	Txns   []Txn
 }
 
