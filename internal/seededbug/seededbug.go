@@ -43,6 +43,9 @@ const (
 	SeqGuardOff Bug = "seq-guard-off"
 	// PingsForgotten does not tell the leader which sessions are alive (quorum/node).
 	PingsForgotten Bug = "pings-forgotten"
+	// ExpiryByWallClock lets the leader count the time of sessions by a clock that somebody may
+	// set (quorum/node).
+	ExpiryByWallClock Bug = "expiry-by-wall-clock"
 	// WipedServerIsItself lets a server that lost its data come back under its old name (quorum/node).
 	WipedServerIsItself Bug = "wiped-server-is-itself"
 	// OldConnectionWrites lets a connection write whose session has moved on (quorum/node).
@@ -61,5 +64,5 @@ func Storage() []Bug {
 
 // Quorum lists the bugs of the quorum.
 func Quorum() []Bug {
-	return []Bug{RaftAckBeforeSync, ReplyBeforeCommit, WatchAfterReply, ServesWithoutQuorum, ExpiredKeepsEphemerals, SeqGuardOff, PingsForgotten}
+	return []Bug{RaftAckBeforeSync, ReplyBeforeCommit, WatchAfterReply, ServesWithoutQuorum, ExpiredKeepsEphemerals, SeqGuardOff, PingsForgotten, ExpiryByWallClock}
 }

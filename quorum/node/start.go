@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/internal/seededbug"
 	"github.com/millrace/millrace/quorum/tree"
 )
 
@@ -127,7 +128,12 @@ func Start(ctx context.Context, opt Options) (*Node, error) {
 
 // steady is a time that steps of the machine's clock do not move: sessions must not end because
 // somebody sets it. As ZooKeeper's Time.currentElapsedTime.
-func (n *Node) steady() time.Time { return n.begun.Add(clock.Since(n.clock, n.begun)) }
+func (n *Node) steady() time.Time {
+	if seededbug.On(seededbug.ExpiryByWallClock) {
+		return n.clock.Now()
+	}
+	return n.begun.Add(clock.Since(n.clock, n.begun))
+}
 
 // run starts f as a goroutine that Close waits for.
 func (n *Node) run(f func()) { n.tasks.Go(f) }

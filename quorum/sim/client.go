@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/quorum/client"
 	"github.com/millrace/millrace/quorum/jute"
 )
@@ -16,10 +15,11 @@ import (
 // Client is one user: a session, or one after the other, that does random things. What it sees
 // is written down in the order in which it comes.
 type Client struct {
-	w    *World
-	id   int
-	host string
-	rng  *rand.Rand
+	w     *World
+	id    int
+	host  string
+	rng   *rand.Rand
+	clock *hostClock
 
 	stop chan struct{}
 	done chan struct{}
@@ -120,7 +120,7 @@ const maxOpen = 6
 
 // addClient makes a client that works until stopped.
 func (w *World) addClient() *Client {
-	c := &Client{w: w, id: len(w.clients) + 1, stop: make(chan struct{}), done: make(chan struct{}), rng: w.rand()}
+	c := &Client{w: w, id: len(w.clients) + 1, stop: make(chan struct{}), done: make(chan struct{}), rng: w.rand(), clock: newHostClock()}
 	c.host = fmt.Sprintf("10.0.1.%d", c.id)
 	w.clients = append(w.clients, c)
 	w.tasks.Go(c.run)
@@ -157,7 +157,7 @@ func (c *Client) connect(before *life) *life {
 	c.mu.Lock() // onState waits until c.c is the one that it is about
 	defer c.mu.Unlock()
 	z, err := client.New(client.Config{
-		Servers: connectString(), SessionTimeout: c.w.o.SessionTimeout, Dial: host.Dial, Clock: clock.Real{},
+		Servers: connectString(), SessionTimeout: c.w.o.SessionTimeout, Dial: host.Dial, Clock: c.clock,
 		Rand: c.w.rand(), Log: c.w.o.Log.With("client", c.id),
 		Session: session, OnState: func(s client.State) { c.onState(l, s) },
 	})

@@ -10,7 +10,9 @@
 //   - Watches: an event comes before any reply that shows the change, once, none is lost and
 //     none is invented.
 //   - Sessions: ephemerals go with their session and not before; nobody expires whose pings were
-//     answered; who is gone expires.
+//     answered; who is gone expires. Whatever wall clocks do: each host has one of its own, which
+//     jumps.
+//   - Times: those of a node are what a server's wall clock showed.
 //
 // Only tests import it. A run is repeated by its seed as far as the run time's scheduler allows:
 // faults come at the same times, goroutines may take turns otherwise.

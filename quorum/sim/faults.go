@@ -180,6 +180,37 @@ func LateStream(w *World) func() {
 	return w.net.HealAll
 }
 
+// someStep is how far a wall clock may be ahead: seconds, a session's time, hours, days, or as far
+// back as one that starts in 1970.
+func (w *World) someStep() time.Duration {
+	const year = 365 * 24 * time.Hour
+	most := []time.Duration{3 * time.Second, 2 * w.o.SessionTimeout, 5 * time.Hour, 48 * time.Hour, 30 * year}[w.intN(5)]
+	d := most/2 + time.Duration(w.intN(1000))*most/2000
+	if w.intN(2) == 0 {
+		return -d
+	}
+	return d
+}
+
+// Jump sets the wall clock of a server, or now and then of a client, once or in some steps, and
+// perhaps sets it right at the end.
+func Jump(w *World) func() {
+	clock := w.victim().clock
+	if w.intN(4) == 0 {
+		clock = w.clients[w.intN(len(w.clients))].clock
+	}
+	for range w.intN(4) {
+		clock.jump(w.someStep())
+		w.pause(1, 6)
+	}
+	clock.jump(w.someStep())
+	return func() {
+		if w.intN(2) == 0 {
+			clock.jump(0)
+		}
+	}
+}
+
 // FullDisk leaves a server no room.
 func FullDisk(w *World) func() {
 	m := w.victim()
@@ -359,7 +390,7 @@ func (w *World) votes(id int) bool {
 }
 
 // All are the faults of one server at a time, and of links and clients.
-var All = []Fault{Kill, PowerCut, PowerCutAll, Isolate, Mute, Deaf, OneLink, Pause, ClientCut, ClientCut, Reset, LateStream, FullDisk, FailingSync, SlowDisk, Wipe, DamagedSnapshot, DamagedLog, LyingSync, Replace, Transfer}
+var All = []Fault{Kill, PowerCut, PowerCutAll, Isolate, Mute, Deaf, OneLink, Pause, ClientCut, ClientCut, Jump, Reset, LateStream, FullDisk, FailingSync, SlowDisk, Wipe, DamagedSnapshot, DamagedLog, LyingSync, Replace, Transfer}
 
 // Some are n of them by chance.
 func Some(rng *rand.Rand, n int) []Fault {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ func (w *World) Judge(t testing.TB) {
 	j.writes()
 	j.workers()
 	j.ephemerals()
+	j.times()
 	j.linear()
 }
 
@@ -316,6 +318,19 @@ func (j *judge) expiry(l *life) {
 		slack := time.Duration(j.w.o.SyncLimit+2)*j.w.o.Tick + 10*j.w.o.MaxDelay
 		if lasted := a.at.Sub(l.lastWord); lasted < l.timeout-slack {
 			j.fail("%v: it expired %v after its last reply, with a timeout of %v (abandoned %v, told of it %v, at %v by %+v)", l, lasted, l.timeout, l.abandoned, l.expired, a.at, a)
+		}
+	}
+}
+
+// times: a node's times are what the wall clock of a server showed when the write was on its way.
+func (j *judge) times() {
+	limit := 100 * j.w.o.Tick
+	for _, a := range j.txns {
+		for _, c := range a.changes {
+			if c.wrote.IsZero() || slices.ContainsFunc(j.w.clocks, func(k *hostClock) bool { return k.showed(c.wrote, a.at.Add(-limit), a.at) }) {
+				continue
+			}
+			j.fail("%s has the time %v at %#x, applied %v, which no server's clock showed", c.path, c.wrote.UTC(), a.zxid, a.at.UTC())
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"sync"
 
-	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/internal/vfs/errorfs"
 	"github.com/millrace/millrace/internal/vfs/memfs"
 	"github.com/millrace/millrace/quorum/node"
@@ -28,6 +27,7 @@ type Machine struct {
 	// servers is what its zoo.cfg says.
 	servers []zoocfg.Server
 	log     *slog.Logger
+	clock   *hostClock
 
 	mu   sync.Mutex
 	disk *memfs.FS // what the next process starts on
@@ -67,9 +67,9 @@ func (m *Machine) Start() error {
 }
 
 func (m *Machine) start(p *process) (err error) {
-	host := m.w.net.Host(m.host)
+	host := hostNet{m.w.net.Host(m.host), m.clock}
 	p.store, err = raftlog.Open(raftlog.Options{
-		FS: p.fs, Clock: clock.Real{}, Log: m.log, Dir: dataDir,
+		FS: p.fs, Clock: m.clock, Log: m.log, Dir: dataDir,
 		SegmentBytes: 64 << 10, ReserveBytes: 128 << 10, Retain: 2,
 	})
 	if err != nil {
@@ -79,8 +79,8 @@ func (m *Machine) start(p *process) (err error) {
 	p.node, err = node.Start(context.Background(), node.Options{
 		MyID: m.id, Servers: m.servers, Net: host, TickTime: o.Tick, SyncLimit: o.SyncLimit, InitLimit: 20,
 		Stores:          node.Stores{Log: p.store.Logs(), Stable: p.store.Stable(), Snapshots: p.store.Snapshots(), Failed: p.store.Failed(), Err: p.store.Err},
-		SnapshotEntries: o.SnapshotEntries, TrailingLogs: o.TrailingLogs, Clock: clock.Real{}, Log: m.log,
-		Rand: m.w.random(),
+		SnapshotEntries: o.SnapshotEntries, TrailingLogs: o.TrailingLogs, Clock: m.clock, Log: m.log,
+		Rand: m.w.random(), ContainerCheckInterval: o.ContainerCheck,
 	})
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func (m *Machine) start(p *process) (err error) {
 		return err
 	}
 	p.port, err = server.Start(server.Options{
-		Member: server.Of(p.node, nil), Listeners: []net.Listener{listener}, Clock: clock.Real{}, Log: m.log,
+		Member: server.Of(p.node, nil), Listeners: []net.Listener{listener}, Clock: m.clock, Log: m.log,
 		Config: server.Config{TickTime: o.Tick, MinSessionTimeout: 2 * o.Tick, MaxSessionTimeout: 100 * o.Tick},
 	})
 	return err

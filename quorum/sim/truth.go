@@ -40,6 +40,8 @@ type change struct {
 	data  string
 	owner int64
 	ver   int32
+	// wrote is the node's mtime when this made or wrote it; zero otherwise.
+	wrote time.Time
 }
 
 func newTruth(t testing.TB) *truth {
@@ -100,7 +102,11 @@ func (o *observer) Applied(s *tree.State, out *tree.Outcome) {
 	o.zxid = zxid
 	a := &applied{zxid: zxid, before: before, digest: s.Digest(), session: out.Txn.Session, kind: out.Txn.Op.Kind, closed: out.Closed, at: time.Now()}
 	for _, c := range out.Changes {
-		a.changes = append(a.changes, change{kind: c.Kind, path: c.Path, data: string(c.Data), owner: c.Stat.EphemeralOwner, ver: c.Stat.Version})
+		ch := change{kind: c.Kind, path: c.Path, data: string(c.Data), owner: c.Stat.EphemeralOwner, ver: c.Stat.Version}
+		if c.Kind == tree.NodeCreated || c.Kind == tree.NodeDataChanged {
+			ch.wrote = time.UnixMilli(c.Stat.MtimeMs)
+		}
+		a.changes = append(a.changes, ch)
 	}
 	o.truth.add(o.id, a)
 }

@@ -26,6 +26,7 @@ type Options struct {
 	SessionTimeout  time.Duration
 	SnapshotEntries uint64
 	TrailingLogs    uint64
+	ContainerCheck  time.Duration // 0: the default
 	MaxDelay        time.Duration // of a message
 	Log             *slog.Logger  // nil: silent
 }
@@ -58,6 +59,7 @@ type World struct {
 	net     *memnet.Network
 	m       []*Machine // the members, in the world's own goroutine only
 	nextID  int
+	clocks  []*hostClock // of all servers that there ever were
 	truth   *truth
 	clients []*Client
 	tasks   sync.WaitGroup // goroutines that end with the world
@@ -98,9 +100,13 @@ func New(t testing.TB, seed uint64, o Options) *World {
 
 // machine makes a server's host.
 func (w *World) machine(id int) *Machine {
-	host := hostOf(id)
+	host, clock := hostOf(id), newHostClock()
+	w.clocks = append(w.clocks, clock)
+	if w.intN(2) == 0 {
+		clock.jump(w.someStep())
+	}
 	return &Machine{
-		w: w, id: id, host: host, disk: memfs.New(), log: w.o.Log.With("server", id),
+		w: w, id: id, host: host, disk: memfs.New(), log: w.o.Log.With("server", id), clock: clock,
 		line: zoocfg.Server{ID: int64(id), Host: host, PeerPort: 2888, ElectionPort: 3888, ClientPort: 2181},
 	}
 }
