@@ -128,7 +128,7 @@ func (l *link) watching(_ *client.Reply, err error) {
 	}
 	s.fatal = fmt.Errorf("watch the tree: %w", err)
 	if errors.Is(err, jute.Unimplemented) {
-		s.fatal = &TooOldError{Connect: s.o.Connect}
+		s.fatal = &TooOldError{Connect: s.o.Connect, Server: l.client.Server()}
 	}
 	s.notify()
 }

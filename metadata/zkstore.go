@@ -67,11 +67,12 @@ type ZKStore struct {
 	closed  bool
 }
 
-// TooOldError is an ensemble that has no persistent watches.
-type TooOldError struct{ Connect string }
+// TooOldError is an ensemble that has no persistent watches, by one of its servers.
+type TooOldError struct{ Connect, Server string }
 
 func (e *TooOldError) Error() string {
-	return "zookeeper.connect " + e.Connect + ": this ZooKeeper has no persistent watches (addWatch): version 3.6 or later is needed"
+	return "zookeeper.connect " + e.Connect + ": the server " + e.Server + " is a ZooKeeper before 3.6: it has no persistent watches (addWatch), by which the broker follows the cluster's state. " +
+		"Upgrade the ensemble to 3.6 or later, or leave the key out: then the quorum is inside the broker"
 }
 
 // OpenZKStore connects to the ensemble, makes the chroot where it is missing, and reads the
