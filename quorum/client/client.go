@@ -216,8 +216,12 @@ func (c *Client) Close(ctx context.Context) error {
 	c.mu.Lock()
 	if c.closing || c.state.Final() {
 		c.mu.Unlock()
-		<-c.stopped
-		return nil
+		select {
+		case <-c.stopped:
+			return nil
+		case <-ctx.Done():
+			return &Error{Op: jute.OpCloseSession, Code: jute.OperationTimeout, Sent: true, Cause: ctx.Err()}
+		}
 	}
 	var err error = &Error{Op: jute.OpCloseSession, Code: jute.ConnectionLoss}
 	told := make(chan struct{})

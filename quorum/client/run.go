@@ -168,6 +168,9 @@ func (c *Client) end(s State) {
 // errAuthFailed breaks a connection whose server refused an identity.
 var errAuthFailed = errors.New("the server refused an identity (addauth)")
 
+// errNotRearmed breaks a connection whose server does not arm the session's watches.
+var errNotRearmed = errors.New("the server did not take the watches over")
+
 // errOrder breaks a connection whose server answers something else than it was asked.
 var errOrder = errors.New("the server answers out of order")
 
@@ -184,7 +187,9 @@ func (c *Client) handle(r *jute.Reader) error {
 		return c.authAnswered(h.Err)
 	case jute.XidSetWatches:
 		if h.Err != jute.OK {
-			c.cfg.Log.Warn("the ZooKeeper server did not take the watches over", "error", h.Err)
+			// Nothing would tell of what they wait for: another server has to take them.
+			c.cfg.Log.Warn("the ZooKeeper server did not take the watches over", "server", c.Server(), "error", h.Err)
+			return fmt.Errorf("%w: %w", errNotRearmed, h.Err)
 		}
 		return nil
 	case jute.XidNotification:

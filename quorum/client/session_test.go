@@ -146,6 +146,38 @@ func TestRearmIsSplit(t *testing.T) {
 	})
 }
 
+// A server that does not arm the watches is left: nothing would tell of what they wait for.
+func TestServerThatArmsNoWatchesIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refusals, armed := 0, 0
+		s := &fakeServer{}
+		s.on = func(c *fakeConn, h jute.RequestHeader, r *jute.Reader) {
+			switch {
+			case h.Op != jute.OpSetWatches:
+				c.reply(h, jute.OK, nil)
+			case refusals < 3:
+				refusals++
+				c.reply(h, jute.Unimplemented, nil)
+			default:
+				armed++
+				c.reply(h, jute.OK, nil)
+				c.event(jute.EventDataChanged, "/a")
+			}
+		}
+		c, _ := start(t, nil, s)
+		var told []Event
+		if _, err := c.Do(ctx, &Request{Op: jute.OpGetData, Path: "/a", Watch: func(e Event) { told = append(told, e) }}); err != nil {
+			t.Fatal(err)
+		}
+		s.cut()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if refusals != 3 || armed != 1 || len(told) != 1 || told[0].Type != jute.EventDataChanged || c.State() != Connected {
+			t.Errorf("refused %d times, armed %d times, told %v, state %v", refusals, armed, told, c.State())
+		}
+	})
+}
+
 // A break tells of each call whether it had left.
 func TestLostCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
