@@ -16,8 +16,12 @@ type admin struct {
 	done chan struct{} // closed when it has ended; nil before it served
 }
 
-// adminHeaderTimeout bounds a request that does not come.
-const adminHeaderTimeout = 10 * time.Second
+// adminHeaderTimeout bounds a request that does not come, adminAnswerTimeout an answer that
+// nobody takes.
+const (
+	adminHeaderTimeout = 10 * time.Second
+	adminAnswerTimeout = time.Minute
+)
 
 // openAdmin opens its port. That the default port is taken by somebody else ends no server:
 // three on one machine are no mistake.
@@ -51,7 +55,7 @@ func (a *admin) serve(q *Quorum) {
 	}
 	c := q.o.Config.Admin
 	a.http = &http.Server{
-		Handler: q.server.AdminHandler(c.CommandURL), ReadHeaderTimeout: adminHeaderTimeout, IdleTimeout: c.IdleTimeout,
+		Handler: q.server.AdminHandler(c.CommandURL), ReadHeaderTimeout: adminHeaderTimeout, ReadTimeout: adminAnswerTimeout, WriteTimeout: adminAnswerTimeout, IdleTimeout: c.IdleTimeout,
 		ErrorLog: slog.NewLogLogger(q.log.Handler(), slog.LevelDebug),
 	}
 	a.done = make(chan struct{})

@@ -84,7 +84,7 @@ func (c *conn) catchUp(r *jute.ConnectRequest) (zxid int64, ok bool) {
 	limit := min(2*srv.cfg.TickTime, time.Duration(c.clamp(r.TimeoutMs))*time.Millisecond/3)
 	ctx, cancel := context.WithTimeout(srv.spell.Load().ctx, limit)
 	defer cancel()
-	return zxid, srv.behind.wait(ctx, reached)
+	return zxid, srv.behind.wait(ctx, r.LastZxidSeen, reached)
 }
 
 // clamp keeps a timeout within minSessionTimeout and maxSessionTimeout.

@@ -252,6 +252,36 @@ func TestReadsBehindAWriteAreBounded(t *testing.T) {
 	}
 }
 
+// TestLongListsBehindAWriteAreBounded: the goroutine that applies arms no hundreds of thousands of
+// watches of one client in one go.
+func TestLongListsBehindAWriteAreBounded(t *testing.T) {
+	p := startPort(t, nil)
+	c := p.client()
+	p.e.hold()
+	c.send(jute.OpSync, &jute.SyncRequest{Path: "/"})
+	var m jute.SetWatches
+	for i := range 30_000 {
+		m.Exist = append(m.Exist, fmt.Sprintf("/%05d", i))
+	}
+	const lists = 12
+	go func() {
+		for range lists {
+			if _, err := c.nc.Write(frame(jute.XidSetWatches, jute.OpSetWatches, &m)); err != nil {
+				return
+			}
+		}
+	}()
+	testkit.WaitFor(t, patience, "the reader to stop", func() bool { return p.s.Stats().ThrottleWaits > 0 })
+	if n := p.s.outstanding.Load(); n > 1+4 {
+		t.Errorf("%d requests wait, each for %d watches", n, len(m.Exist))
+	}
+	p.e.release()
+	c.reply(1, nil)
+	for range lists {
+		c.reply(jute.XidSetWatches, nil)
+	}
+}
+
 func FuzzDispatch(f *testing.F) {
 	for _, b := range [][]byte{
 		frame(1, jute.OpGetData, &jute.GetDataRequest{Path: "/a", Watch: true})[4:],

@@ -36,7 +36,7 @@ type Server struct {
 
 	watches *watch.Table
 	sink    *sink
-	behind  behind
+	behind  *behind
 	chunks  chunks
 	stats   stats
 
@@ -84,7 +84,7 @@ func Start(o Options) (*Server, error) {
 		member: o.Member, cfg: o.Config, facts: o.Facts, clock: o.Clock, log: o.Log, start: o.Clock.Now(),
 		listen: o.Listeners, secure: o.SecureListeners, words: allowedWords(o.Config.Words),
 		watches: watch.New(watch.Limits{PerWatcherBytes: o.Config.WatchBytes, TotalBytes: o.Config.TotalWatchBytes}),
-		conns:   map[*conn]struct{}{}, sessions: map[int64]*conn{}, perAddr: map[netip.Addr]int{},
+		behind:  newBehind(), conns: map[*conn]struct{}{}, sessions: map[int64]*conn{}, perAddr: map[netip.Addr]int{},
 	}
 	s.traceMask.Store(defaultTraceMask)
 	s.stats.reset()
@@ -280,6 +280,14 @@ func (s *Server) sweepEvery() time.Duration {
 // sweep ends connections that were silent for longer than their session, or that did not open
 // one in time. Their sessions are for the leader to judge.
 func (s *Server) sweep() {
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return
+	}
+	s.running.Add(1) // Close waits for a sweep that is under way
+	s.mu.Unlock()
+	defer s.running.Done()
 	now := s.now()
 	for _, c := range s.all() {
 		if now-c.heard.Load() <= int64(c.timeoutMs.Load())*int64(time.Millisecond) {

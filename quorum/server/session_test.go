@@ -2,7 +2,10 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,12 +81,49 @@ func TestClientFromTheNearFutureWaits(t *testing.T) {
 	p.e.Read(func(s *tree.State) { seen = s.Zxid() })
 	c := p.dial()
 	c.sendRecord(&jute.ConnectRequest{TimeoutMs: 60_000, LastZxidSeen: seen + 1, Password: make([]byte, 16)})
-	testkit.WaitFor(t, patience, "the client to wait", func() bool { return p.s.behind.waiting.Load() == 1 })
+	testkit.WaitFor(t, patience, "the client to wait", func() bool { return p.s.behind.count() == 1 })
 	other.create("/a", "")
 	body, err := c.packet()
 	var r jute.ConnectResponse
 	if err != nil || r.Decode(jute.NewReader(body)) != nil || r.SessionID == 0 {
 		t.Fatalf("%v, answer %+v", err, r)
+	}
+}
+
+// TestOnlyWhoseTurnItIsIsWoken: clients that claim to come from the future cost nothing with each
+// write of others.
+func TestOnlyWhoseTurnItIsIsWoken(t *testing.T) {
+	b := newBehind()
+	var zxid, asked, came atomic.Int64
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	const many = 50
+	for i := range int64(many) {
+		all.Go(func() {
+			if b.wait(ctx, 1000+i, func() bool { asked.Add(1); return zxid.Load() >= 1000+i }) {
+				came.Add(1)
+			}
+		})
+	}
+	testkit.WaitFor(t, patience, "all to wait", func() bool { return b.count() == many && asked.Load() == many })
+	for z := range int64(1000) {
+		zxid.Store(z)
+		b.published(z)
+	}
+	if n := asked.Load(); n != many {
+		t.Errorf("asked %d times while nothing that they wait for was applied", n-many)
+	}
+	zxid.Store(1009)
+	b.published(1009)
+	testkit.WaitFor(t, patience, "ten of them", func() bool { return came.Load() == 10 })
+	cancel()
+	all.Wait()
+	if b.count() != 0 || came.Load() != 10 || asked.Load() != many+10 {
+		t.Errorf("%d wait still, %d came, asked %d times", b.count(), came.Load(), asked.Load())
+	}
+	b.published(5000)
+	if !b.wait(t.Context(), 2000, func() bool { return true }) {
+		t.Error("what was reached before is waited for")
 	}
 }
 

@@ -13,12 +13,13 @@ type sink struct {
 	dirty []*conn // have something to send since the last Published
 	// state is what is applied to, during Applied.
 	state *tree.State
+	zxid  int64 // of the last Applied or Reset
 }
 
 // Applied implements node.Sink: events first, then the reply of the write that caused them,
 // then the reads that waited behind it.
 func (k *sink) Applied(s *tree.State, o *tree.Outcome) {
-	k.state = s
+	k.state, k.zxid = s, s.Zxid()
 	if !seededbug.On(seededbug.WatchAfterReply) {
 		k.fire(o)
 	}
@@ -124,7 +125,7 @@ func (k *sink) popLocked(c *conn) {
 
 // Published implements node.Sink.
 func (k *sink) Published() {
-	k.srv.behind.published()
+	k.srv.behind.published(k.zxid)
 	for i, c := range k.dirty {
 		c.wake()
 		k.dirty[i] = nil
@@ -134,7 +135,10 @@ func (k *sink) Published() {
 
 // Reset implements node.Sink. The state is another one, and what the watches wait for may have
 // happened on the way to it: the clients come again and arm them anew.
-func (k *sink) Reset(*tree.State) { k.srv.partWithAll("the state was replaced by a snapshot") }
+func (k *sink) Reset(s *tree.State) {
+	k.zxid = s.Zxid()
+	k.srv.partWithAll("the state was replaced by a snapshot")
+}
 
 // Serving implements node.Sink.
 func (k *sink) Serving(on bool) {

@@ -34,7 +34,7 @@ func (q *slots) len() int { return len(q.list) - q.first }
 func (q *slots) push(s slot) {
 	if s.number == 0 {
 		q.reads++
-		q.weight += weightOf(s.op)
+		q.weight += weightOf(&s.request)
 	}
 	q.list = append(q.list, s)
 }
@@ -51,7 +51,7 @@ func (q *slots) pop() {
 	s := &q.list[q.first]
 	if s.number == 0 {
 		q.reads--
-		q.weight -= weightOf(s.op)
+		q.weight -= weightOf(&s.request)
 	}
 	*s = slot{}
 	q.first++
@@ -83,13 +83,13 @@ func (q *slots) drop() (n, bytes int) {
 const maxWeight = 256
 
 // weightOf is the share of maxWeight that a read takes: those that may look at many nodes
-// take more.
-func weightOf(op jute.OpCode) int {
-	switch op {
+// take more, and those that name many take more with each page of names.
+func weightOf(q *request) int {
+	switch q.op {
 	case jute.OpGetAllChildrenNumber:
 		return 64
 	case jute.OpGetChildren, jute.OpGetChildren2, jute.OpGetEphemerals, jute.OpMultiRead, jute.OpSetWatches, jute.OpSetWatches2:
-		return 16
+		return 16 + len(q.body)/4096
 	}
 	return 1
 }
