@@ -42,17 +42,3 @@ func pack(waiting []tree.Txn) (count, bytes int) {
 	}
 	return count, bytes
 }
-
-// mayGo tells whether an entry of the first count of waiting transactions may go while others,
-// with onWay transactions in them, are on their way. Each entry costs every server a message and
-// a sync, so one that would be small next to those before it waits for company or for their
-// arrival; a full one goes. A lone writer finds nothing on its way and never waits.
-func mayGo(entries, onWay, count, waiting int) bool {
-	switch {
-	case count == 0 || entries >= maxInFlight:
-		return false
-	case entries == 0 || count < waiting: // nothing to wait for, or no room for company
-		return true
-	}
-	return count >= onWay
-}

@@ -51,24 +51,3 @@ func TestTxnBytesIsNotBelowTheEncodedSize(t *testing.T) {
 		}
 	}
 }
-
-func TestEntryWaitsForCompany(t *testing.T) {
-	for _, c := range []struct {
-		entries, onWay, count, waiting int
-		goes                           bool
-	}{
-		{0, 0, 0, 0, false},
-		{0, 0, 1, 1, true},                             // alone: at once
-		{1, 1, 1, 1, true},                             // as many as are on their way
-		{1, 8, 7, 7, false},                            // the next may come along
-		{1, 8, 8, 8, true},                             //
-		{2, 600, 300, 301, true},                       // full
-		{maxInFlight, 4, 512, 600, false},              // enough are on their way
-		{maxInFlight - 1, 3 * 512, 512, 512, false},    // all that waits, and less than is on its way
-		{maxInFlight - 1, 3 * 512, 512, 1 << 20, true}, //
-	} {
-		if got := mayGo(c.entries, c.onWay, c.count, c.waiting); got != c.goes {
-			t.Errorf("%+v: %v", c, got)
-		}
-	}
-}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/internal/seededbug"
 	"github.com/millrace/millrace/quorum/tree"
 )
@@ -14,7 +15,7 @@ import (
 // proposer turns transactions into log entries while this server leads. One goroutine packs
 // and calls Raft, so that the order in which transactions were pushed is their order in the
 // log; another waits for the outcome. A transaction that finds nothing on its way goes at once;
-// those that come meanwhile share the next entry, see mayGo.
+// those that come meanwhile share the next entry, see pacer.
 type proposer struct {
 	n    *Node
 	wake chan struct{} // something waits, or an entry arrived
@@ -23,8 +24,8 @@ type proposer struct {
 	mu      sync.Mutex
 	open    bool
 	closed  bool // never to be open again
-	entries int  // on their way
-	onWay   int  // transactions in them
+	pacer   pacer
+	timer   clock.Timer // calls late; nil until it was needed
 	waiting []tree.Txn
 	bytes   int
 	room    *sync.Cond // the streams of other servers wait here for waiting to get shorter
@@ -163,11 +164,10 @@ func (p *proposer) take() []tree.Txn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	count, bytes := pack(p.waiting)
-	if !mayGo(p.entries, p.onWay, count, len(p.waiting)) {
+	if !p.pacer.mayGo(count, len(p.waiting)) {
 		return nil
 	}
-	p.entries++
-	p.onWay += count
+	p.pacer.went(count, len(p.waiting))
 	txns := p.waiting[:count:count]
 	p.waiting = p.waiting[count:]
 	if len(p.waiting) == 0 {
@@ -235,8 +235,9 @@ func (p *proposer) settle() {
 	for f := range p.sent {
 		err := f.Error()
 		p.mu.Lock()
-		p.entries--
-		p.onWay -= f.txns
+		if p.pacer.returned(f.txns, len(p.waiting)) {
+			p.awaitCompany()
+		}
 		p.settled += uint64(f.txns)
 		p.done.Broadcast()
 		more := len(p.waiting) > 0
@@ -255,6 +256,22 @@ func (p *proposer) settle() {
 			p.n.heralds.committed(at, f.origins)
 		}
 	}
+}
+
+// awaitCompany sees to it that what waits for company does not wait for ever.
+func (p *proposer) awaitCompany() {
+	if p.timer == nil {
+		p.timer = p.n.clock.AfterFunc(companyPatience, p.late)
+	} else {
+		p.timer.Reset(companyPatience)
+	}
+}
+
+func (p *proposer) late() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pacer.late(len(p.waiting))
+	signal(p.wake)
 }
 
 // signal wakes whoever waits on a channel of capacity one.
