@@ -32,6 +32,7 @@ func (m machine) ApplyBatch(logs []*raft.Log) []any {
 	n.mu.Lock()
 	var failed error
 	var applied uint64
+	n.mine = 0
 	for i, l := range logs {
 		if n.broken || n.fuse.isBlown() {
 			break
@@ -54,7 +55,9 @@ func (m machine) ApplyBatch(logs []*raft.Log) []any {
 			r.countEntries(len(logs))
 		}
 	}
+	mine := n.mine
 	n.mu.Unlock()
+	n.route.applied(mine) // before those whom Published answers write again
 	for _, h := range n.handles {
 		h.sink.Published()
 	}
@@ -98,6 +101,9 @@ func (n *Node) told(o *tree.Outcome) {
 		n.noteConfig()
 	}
 	for _, h := range n.handles {
+		if o.Txn.Origin == h.origin {
+			n.mine++
+		}
 		h.sink.Applied(n.state, o)
 	}
 }
@@ -164,5 +170,6 @@ func (m machine) Restore(r io.ReadCloser) error {
 	for _, h := range n.handles {
 		h.sink.Reset(state)
 	}
+	n.route.begin() // what became of what was sent is not told any more
 	return nil
 }

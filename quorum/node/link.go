@@ -156,7 +156,7 @@ func (l *link) run() error {
 	var buf []byte
 	var ids []int64
 	signal(report) // at once: the leader wants to know how far this server is
-	signal(n.route.wake)
+	n.route.begin()
 	for {
 		buf = buf[:0]
 		select {

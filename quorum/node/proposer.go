@@ -261,9 +261,9 @@ func (p *proposer) settle() {
 // awaitCompany sees to it that what waits for company does not wait for ever.
 func (p *proposer) awaitCompany() {
 	if p.timer == nil {
-		p.timer = p.n.clock.AfterFunc(companyPatience, p.late)
+		p.timer = p.n.clock.AfterFunc(entryPatience, p.late)
 	} else {
-		p.timer.Reset(companyPatience)
+		p.timer.Reset(entryPatience)
 	}
 }
 

@@ -59,6 +59,7 @@ type Node struct {
 	secret   atomic.Pointer[[]byte]
 
 	vain int // snapshots in a row that brought nothing; under mu
+	mine int // transactions of this server's sinks in the batch that is applied; under mu
 
 	logBytes          atomic.Int64 // applied since the last snapshot, as logEntries
 	logEntries        atomic.Int64
@@ -116,7 +117,7 @@ func Start(ctx context.Context, opt Options) (*Node, error) {
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.fuse = newFuse(n.cutOff)
 	n.outcome = n.told
-	n.route.wake = make(chan struct{}, 1)
+	n.route.clock, n.route.wake = opt.Clock, make(chan struct{}, 1)
 	n.ids.next = firstSessionID(opt.MyID, opt.Clock.Now().UnixMilli())
 	n.proposer = newProposer(n)
 	if err := n.begin(ctx); err != nil {
