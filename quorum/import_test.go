@@ -54,6 +54,10 @@ func TestImport(t *testing.T) {
 				t.Errorf("got\n%s, zxid %#x\nwant\n%s, zxid %#x", contents(s), s.Zxid(), contents(want), want.Zxid())
 			}
 		})
+		// What it started from is the last snapshot.
+		if zxid, at, ok := q.lastSnapshot(); !ok || zxid != want.Zxid() || at.IsZero() {
+			t.Errorf("the last snapshot is of %#x, %v, %v", zxid, at, ok)
+		}
 		stop(t, q)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"time"
 
 	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/internal/vfs"
@@ -32,6 +33,7 @@ type Options struct {
 // Facts are what only the process knows, for those who ask the running server.
 type Facts struct {
 	Version         string               // of Millrace
+	Built           time.Time            // when its sources were committed; zero: not known
 	Environment     func() []server.Pair // what envi prints; nil: nothing
 	FileDescriptors func() (open, limit int64)
 }

@@ -34,6 +34,8 @@ type Quorum struct {
 	node   *node.Node
 	server *server.Server
 
+	syncs, snapshots server.Timing
+
 	closing sync.Once
 	closed  error
 }
@@ -69,6 +71,7 @@ func (q *Quorum) openStore(context.Context) error {
 	if !c.ForceSync {
 		fsys = unsynced{fsys}
 	}
+	fsys = timedSyncs{fsys, c.LogFolder(), q.o.Clock, &q.syncs}
 	retain := c.SnapRetain
 	if !c.Purge {
 		retain = math.MaxInt32
@@ -91,7 +94,7 @@ func (q *Quorum) startNode(ctx context.Context) error {
 	}
 	n, err := node.Start(ctx, node.Options{
 		MyID: int(c.MyID), Servers: members(c), Net: peers, ListenOnAllIPs: c.ListenOnAllIPs,
-		Stores:   node.Stores{Log: q.store.Logs(), Stable: q.store.Stable(), Snapshots: q.store.Snapshots(), Failed: q.store.Failed(), Err: q.store.Err},
+		Stores:   node.Stores{Log: q.store.Logs(), Stable: q.store.Stable(), Snapshots: timedSnapshots{q.store.Snapshots(), q.o.Clock, &q.snapshots}, Failed: q.store.Failed(), Err: q.store.Err},
 		TickTime: c.TickTime, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit, Flags: flags(c),
 		ContainerCheckInterval: c.ContainerCheckInterval, ContainerMaxNeverUsed: c.ContainerMaxNeverUsed, ContainersPerMinute: c.ContainerMaxPerMinute,
 		SnapshotEntries: uint64(c.SnapCount), SnapshotLogBytes: c.SnapLogBytes, MaxTxnBytes: max(4<<20, 2*c.JuteMaxBuffer),
@@ -166,6 +169,7 @@ func (q *Quorum) reconfig(ctx context.Context, r *jute.ReconfigRequest) error {
 func (q *Quorum) facts() server.Facts {
 	c := q.o.Config
 	return server.Facts{
+		Built: q.o.Facts.Built, SyncTimes: q.syncs.Read, SnapshotTimes: q.snapshots.Read, LastSnapshot: q.lastSnapshot,
 		DataDir: c.DataDir, DataLogDir: c.DataLogDir, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit, InitialConfig: c.Text, Environment: q.o.Facts.Environment, FileDescriptors: q.o.Facts.FileDescriptors,
 		DirSizes: func() (data, log int64) {
 			return folderBytes(q.o.FS, c.SnapshotFolder()), folderBytes(q.o.FS, c.LogFolder())

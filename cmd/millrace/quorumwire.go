@@ -10,6 +10,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -77,7 +78,21 @@ func (s *quorumServer) Close(ctx context.Context) error {
 
 // quorumFacts are what the words and commands tell of this process.
 func quorumFacts() quorum.Facts {
-	return quorum.Facts{Version: version, FileDescriptors: openFiles, Environment: environment}
+	return quorum.Facts{Version: version, Built: built(), FileDescriptors: openFiles, Environment: environment}
+}
+
+// built is when the sources were committed that this binary was made of, zero if it does not say.
+func built() time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return time.Time{}
+	}
+	for _, s := range info.Settings {
+		if at, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil {
+			return at
+		}
+	}
+	return time.Time{}
 }
 
 // environment is what envi prints, under the names of Java's properties where they mean

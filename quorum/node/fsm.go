@@ -127,22 +127,41 @@ func (m machine) Snapshot() (raft.FSMSnapshot, error) {
 	n.lastSnapshotBytes.Store(int64(buf.Len()))
 	n.logBytes.Store(0)
 	n.logEntries.Store(0)
-	return encoded(buf.Bytes()), nil
+	return &encoded{n, buf.Bytes(), n.state.Zxid()}, nil
 }
 
 // encoded is a snapshot that waits to be written.
-type encoded []byte
+type encoded struct {
+	n     *Node // nil: none runs
+	bytes []byte
+	zxid  int64
+}
 
 // Persist implements raft.FSMSnapshot.
-func (e encoded) Persist(sink raft.SnapshotSink) error {
-	if _, err := sink.Write(e); err != nil {
+func (e *encoded) Persist(sink raft.SnapshotSink) error {
+	if _, err := sink.Write(e.bytes); err != nil {
 		return errors.Join(err, sink.Cancel())
 	}
-	return sink.Close()
+	if err := sink.Close(); err != nil {
+		return err
+	}
+	if e.n != nil {
+		e.n.snapshotZxid.Store(&e.zxid)
+	}
+	return nil
 }
 
 // Release implements raft.FSMSnapshot.
-func (encoded) Release() {}
+func (*encoded) Release() {}
+
+// SnapshotZxid is how far the newest snapshot goes that this server wrote or started from; false:
+// there is none.
+func (n *Node) SnapshotZxid() (int64, bool) {
+	if zxid := n.snapshotZxid.Load(); zxid != nil {
+		return *zxid, true
+	}
+	return 0, false
+}
 
 // Restore implements raft.FSM: the state is replaced, and everybody who derived something from
 // it begins anew.
@@ -165,6 +184,8 @@ func (m machine) Restore(r io.ReadCloser) error {
 	n.state = state
 	n.applied.Store(applied)
 	n.zxid.Store(state.Zxid())
+	zxid := state.Zxid()
+	n.snapshotZxid.Store(&zxid)
 	n.noteSecret()
 	n.noteConfig()
 	for _, h := range n.handles {

@@ -37,7 +37,7 @@ func Seed(stores Stores, myID int, state *tree.State) error {
 	if err := WriteSnapshot(&buf, state, 1); err != nil {
 		return errors.Join(err, sink.Cancel())
 	}
-	if err := encoded(buf.Bytes()).Persist(sink); err != nil {
+	if err := (&encoded{bytes: buf.Bytes()}).Persist(sink); err != nil {
 		return fmt.Errorf("write the snapshot: %w", err)
 	}
 	// Last: from now on the stores count as an ensemble's.

@@ -64,6 +64,7 @@ type Node struct {
 	logBytes          atomic.Int64 // applied since the last snapshot, as logEntries
 	logEntries        atomic.Int64
 	lastSnapshotBytes atomic.Int64
+	snapshotZxid      atomic.Pointer[int64] // nil: there is none
 
 	ids       sessionIDs
 	touches   touchSet

@@ -20,6 +20,17 @@
 // that lives as long as there is something to send. An idle connection has one goroutine and
 // no buffers.
 //
+// The word mntr, and /commands/monitor, have those of ZooKeeper's metrics that mean something here
+// and were measured: all that its mntr had before 3.6, connections, sessions, watches, latencies of
+// reads and writes, fsynctime, snapshottime, elections (election_time lasts until this server
+// serves, so it has the time to catch up in it; stale_sessions_expired counts the ensemble's on
+// every server). Left out is what this server does not have: the queues and stages of the request
+// processors (prep_, sync_, commit_, *_commitproc_*, *_final_proc_*, om_, learner_handler_), the
+// response cache, the cleaner of dead watchers, SASL between servers, the connection throttle, the
+// JVM (go_ and process_ of the Prometheus port take its place), and bytes by the first part of
+// paths. Leader and followers exchange Raft's messages, so there are no proposals and
+// acknowledgements to count one by one; the srvr line of their sizes says -1.
+//
 // Locks, from the outside in: the state's (node.Read, or Applied's), the watch table's, a
 // connection's. Server.mu, of the registry of connections, is taken under the state's lock and
 // with none of the others held. No lock is held over the network.

@@ -96,13 +96,31 @@ func (s *Server) counters(st *Stats) []Metric {
 		{"response_bytes", st.ResponseBytes},
 		{"connection_revalidate_count", st.ConnectionRevalidations},
 		{"unsuccessful_handshake", st.UnsuccessfulHandshakes},
-		{"sum_node_created_watch_count", st.NodeCreatedWatches},
-		{"sum_node_deleted_watch_count", st.NodeDeletedWatches},
-		{"sum_node_changed_watch_count", st.NodeChangedWatches},
-		{"sum_node_children_watch_count", st.NodeChildrenWatches},
+		{"stale_sessions_expired", st.StaleSessionsExpired},
+		{"digest_mismatches_count", int64(0)}, // a server that finds one ends
+		{"unrecoverable_error_count", int64(0)},
+	}
+	c := &s.stats
+	list = append(list, c.createdWatches.metrics("node_created_watch_count")...)
+	list = append(list, c.deletedWatches.metrics("node_deleted_watch_count")...)
+	list = append(list, c.changedWatches.metrics("node_changed_watch_count")...)
+	list = append(list, c.childrenWatches.metrics("node_children_watch_count")...)
+	if s.facts.SyncTimes != nil {
+		h := s.facts.SyncTimes()
+		list = append(list, summary("fsynctime", &h)[:summaryBasic]...)
+	}
+	if s.facts.SnapshotTimes != nil {
+		h := s.facts.SnapshotTimes()
+		list = append(list, summary("snapshottime", &h)[:summaryBasic]...)
+	}
+	if s.member.Status().Mode != node.Standalone { // which never looks for a leader
+		list = append(append(list, Metric{"looking_count", st.Lookings}), summary("election_time", &st.Elections)[:summaryBasic]...)
 	}
 	return append(append(list, summary("updatelatency", &st.UpdateLatency)...), summary("readlatency", &st.ReadLatency)...)
 }
+
+// summaryBasic is how many metrics of a summary have no quantiles.
+const summaryBasic = 5
 
 // summary is a set of metrics as ZooKeeper makes them of a latency, in milliseconds.
 func summary(name string, h *Histogram) []Metric {

@@ -69,19 +69,22 @@ type Config struct {
 
 // Facts is what the port only tells: words and admin commands print it.
 type Facts struct {
-	Version          string    // "": 3.8.0-millrace
-	Built            time.Time // zero: the start of 2026
-	DataDir          string
-	DataLogDir       string
-	ListenBacklog    int // 0: -1, the system's own
-	InitLimit        int // in ticks, as SyncLimit: what conf tells of a server of an ensemble
-	SyncLimit        int
-	InitialConfig    string
-	Environment      func() []Pair // what envi prints after the version; nil: nothing
-	DirSizes         func() (dataBytes, logBytes int64)
-	LastSnapshot     func() (zxid int64, at time.Time, ok bool)
-	FileDescriptors  func() (open, limit int64)
-	SystemProperties func() []Pair
+	Version         string    // "": 3.8.0-millrace
+	Built           time.Time // zero: the start of 2026
+	DataDir         string
+	DataLogDir      string
+	ListenBacklog   int // 0: -1, the system's own
+	InitLimit       int // in ticks, as SyncLimit: what conf tells of a server of an ensemble
+	SyncLimit       int
+	InitialConfig   string
+	Environment     func() []Pair // what envi prints after the version; nil: nothing
+	DirSizes        func() (dataBytes, logBytes int64)
+	LastSnapshot    func() (zxid int64, at time.Time, ok bool)
+	FileDescriptors func() (open, limit int64)
+	// SyncTimes and SnapshotTimes are how long the log's syncs and the writing of snapshots took;
+	// nil: mntr has nothing of it.
+	SyncTimes, SnapshotTimes func() Histogram
+	SystemProperties         func() []Pair
 }
 
 // Pair is a name and a value.

@@ -14,6 +14,9 @@ type sink struct {
 	// state is what is applied to, during Applied.
 	state *tree.State
 	zxid  int64 // of the last Applied or Reset
+	// looks is since when there is no leader to serve under, by Server.now, while looking.
+	looks   int64
+	looking bool
 }
 
 // Applied implements node.Sink: events first, then the reply of the write that caused them,
@@ -32,6 +35,9 @@ func (k *sink) Applied(s *tree.State, o *tree.Outcome) {
 		k.fire(o)
 	}
 	if o.Closed != 0 {
+		if o.Txn.Origin == 0 { // the leader's own doing
+			k.srv.stats.expiredSessions.Add(1)
+		}
 		k.srv.expired(o.Closed)
 	}
 }
@@ -44,14 +50,14 @@ func (k *sink) fire(o *tree.Outcome) {
 		switch ch.Kind {
 		case tree.NodeCreated:
 			node, children := k.srv.watches.Created(n)
-			st.createdWatches.Add(int64(node))
-			st.childrenWatches.Add(int64(children))
+			st.createdWatches.add(int64(node))
+			st.childrenWatches.add(int64(children))
 		case tree.NodeDataChanged:
-			st.changedWatches.Add(int64(k.srv.watches.Changed(n)))
+			st.changedWatches.add(int64(k.srv.watches.Changed(n)))
 		case tree.NodeDeleted:
 			node, children := k.srv.watches.Deleted(n)
-			st.deletedWatches.Add(int64(node))
-			st.childrenWatches.Add(int64(children))
+			st.deletedWatches.add(int64(node))
+			st.childrenWatches.add(int64(children))
 		}
 	}
 }
@@ -142,6 +148,14 @@ func (k *sink) Reset(s *tree.State) {
 
 // Serving implements node.Sink.
 func (k *sink) Serving(on bool) {
+	switch {
+	case on && k.looking:
+		k.srv.stats.elections.add(k.srv.now() - k.looks)
+	case !on && !k.looking:
+		k.looks = k.srv.now()
+		k.srv.stats.lookings.Add(1)
+	}
+	k.looking = !on
 	k.srv.setServing(on)
 	if !on {
 		k.srv.partWithAll("this server has no quorum and serves nobody")

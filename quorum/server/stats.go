@@ -17,9 +17,11 @@ type stats struct {
 	handshakes, handshakeFailures, authFailures                               atomic.Int64
 	overflows, overwatched, throttled                                         atomic.Int64
 	watchBytes                                                                atomic.Int64
-	createdWatches, deletedWatches, changedWatches, childrenWatches           atomic.Int64
+	expiredSessions, lookings                                                 atomic.Int64
+	createdWatches, deletedWatches, changedWatches, childrenWatches           spread
 
 	reads, updates histogram
+	elections      histogram
 	latency        extremes
 	responses      sizes
 }
@@ -42,12 +44,16 @@ func (st *stats) reset() {
 	for _, c := range []*atomic.Int64{
 		&st.packetsReceived, &st.packetsSent, &st.bytesReceived, &st.bytesSent, &st.connects, &st.revalidations, &st.rejected, &st.dropped,
 		&st.unserved, &st.sessionless, &st.silent, &st.handshakeFailures, &st.authFailures, &st.overflows, &st.overwatched,
-		&st.throttled, &st.watchBytes, &st.createdWatches, &st.deletedWatches, &st.changedWatches, &st.childrenWatches,
+		&st.throttled, &st.watchBytes, &st.expiredSessions, &st.lookings,
 	} {
 		c.Store(0)
 	}
-	st.reads.reset()
-	st.updates.reset()
+	for _, x := range []*spread{&st.createdWatches, &st.deletedWatches, &st.changedWatches, &st.childrenWatches} {
+		x.reset()
+	}
+	for _, h := range []*histogram{&st.reads, &st.updates, &st.elections} {
+		h.reset()
+	}
 	st.latency.reset()
 	st.responses.reset()
 }
@@ -180,6 +186,50 @@ func (h *histogram) read() Histogram {
 	return out
 }
 
+// Timing is a histogram that others fill for Facts. The zero value is empty.
+type Timing struct{ h histogram }
+
+// Add counts one duration.
+func (t *Timing) Add(d time.Duration) { t.h.add(int64(d)) }
+
+// Read is what was counted.
+func (t *Timing) Read() Histogram { return t.h.read() }
+
+// spread is a summary of small numbers.
+type spread struct {
+	count, sum, most atomic.Int64
+	least            atomic.Int64 // plus one; 0: none
+}
+
+// add counts n, by one goroutine at a time.
+func (x *spread) add(n int64) {
+	x.count.Add(1)
+	x.sum.Add(n)
+	if n > x.most.Load() {
+		x.most.Store(n)
+	}
+	if v := x.least.Load(); v == 0 || n+1 < v {
+		x.least.Store(n + 1)
+	}
+}
+
+func (x *spread) reset() {
+	for _, v := range []*atomic.Int64{&x.count, &x.sum, &x.most, &x.least} {
+		v.Store(0)
+	}
+}
+
+// metrics are those of ZooKeeper's summaries without quantiles.
+func (x *spread) metrics(name string) []Metric {
+	count, avg := x.count.Load(), 0.0
+	if count > 0 {
+		avg = float64(x.sum.Load()) / float64(count)
+	}
+	return []Metric{
+		{"avg_" + name, avg}, {"min_" + name, max(x.least.Load()-1, 0)}, {"max_" + name, x.most.Load()}, {"cnt_" + name, count}, {"sum_" + name, x.sum.Load()},
+	}
+}
+
 // quantile is the upper end of the bucket that holds the given share, in milliseconds.
 func (h *Histogram) quantileMs(share float64) int64 {
 	rank, seen := int64(share*float64(h.Count)), int64(0)
@@ -226,12 +276,16 @@ type Stats struct {
 	UnsuccessfulHandshakes                                      int64 // unsuccessful_handshake
 	AuthFailures                                                int64 // auth_failed_count
 	WatchBytes                                                  int64 // watch_bytes
+	StaleSessionsExpired                                        int64 // stale_sessions_expired, of the ensemble
+	Lookings                                                    int64 // looking_count
 	NodeCreatedWatches                                          int64 // sum_node_created_watch_count, and so on
 	NodeDeletedWatches, NodeChangedWatches, NodeChildrenWatches int64
 
 	LastResponseBytes, MinResponseBytes, MaxResponseBytes int64 // -1: none yet
 
 	ReadLatency, UpdateLatency Histogram // readlatency, updatelatency
+	// Elections is election_time: how long this server looked for a leader, until it served.
+	Elections Histogram
 }
 
 // Stats reads all counters.
@@ -246,10 +300,11 @@ func (s *Server) Stats() Stats {
 		ConnectionDrops: st.dropped.Load(), ClosedWithoutServing: st.unserved.Load(), SessionlessExpired: st.sessionless.Load(), SilentClosed: st.silent.Load(),
 		OutputOverflows: st.overflows.Load(), WatchOverflows: st.overwatched.Load(), ThrottleWaits: st.throttled.Load(),
 		OutstandingHandshakes: st.handshakes.Load(), UnsuccessfulHandshakes: st.handshakeFailures.Load(), AuthFailures: st.authFailures.Load(),
-		WatchBytes: st.watchBytes.Load(), NodeCreatedWatches: st.createdWatches.Load(), NodeDeletedWatches: st.deletedWatches.Load(),
-		NodeChangedWatches: st.changedWatches.Load(), NodeChildrenWatches: st.childrenWatches.Load(),
+		WatchBytes: st.watchBytes.Load(), StaleSessionsExpired: st.expiredSessions.Load(), Lookings: st.lookings.Load(),
+		NodeCreatedWatches: st.createdWatches.sum.Load(), NodeDeletedWatches: st.deletedWatches.sum.Load(),
+		NodeChangedWatches: st.changedWatches.sum.Load(), NodeChildrenWatches: st.childrenWatches.sum.Load(),
 		LastResponseBytes: st.responses.last.Load(), MinResponseBytes: st.responses.least.Load(), MaxResponseBytes: st.responses.most.Load(),
-		ReadLatency: st.reads.read(), UpdateLatency: st.updates.read(),
+		ReadLatency: st.reads.read(), UpdateLatency: st.updates.read(), Elections: st.elections.read(),
 	}
 	s.mu.RLock()
 	out.Connections = len(s.conns)

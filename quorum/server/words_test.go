@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/quorum/jute"
 	"github.com/millrace/millrace/quorum/node"
 	"github.com/millrace/millrace/quorum/tree"
 )
@@ -92,6 +93,21 @@ func TestWhatAnEnsembleTells(t *testing.T) {
 	}
 	mntr := p.word("mntr")
 	for _, want := range []string{"zk_server_state\tleader\n", "zk_peer_state\tleading - broadcast\n", "zk_learners\t2\n", "zk_synced_followers\t1\n", "zk_synced_observers\t1\n", "zk_pending_syncs\t0\n", "zk_quorum_size\t2\n"} {
+		if !strings.Contains(mntr, want) {
+			t.Errorf("mntr has no %q", want)
+		}
+	}
+	p.e.each(func(s node.Sink) { s.Serving(false) })
+	p.e.each(func(s node.Sink) { s.Serving(false) })
+	p.e.each(func(s node.Sink) { s.Serving(true) })
+	p.e.each(func(s node.Sink) { s.Serving(true) })
+	watcher := p.client()
+	if code := watcher.call(jute.OpExists, &jute.ExistsRequest{Path: "/w", Watch: true}, nil); code != jute.NoNode {
+		t.Error(code)
+	}
+	watcher.create("/w", "")
+	mntr = p.word("mntr")
+	for _, want := range []string{"zk_looking_count\t1\n", "zk_cnt_election_time\t1\n", "zk_sum_node_created_watch_count\t1\n", "zk_max_node_created_watch_count\t1\n", "zk_stale_sessions_expired\t0\n", "zk_digest_mismatches_count\t0\n"} {
 		if !strings.Contains(mntr, want) {
 			t.Errorf("mntr has no %q", want)
 		}
