@@ -65,8 +65,9 @@ func NewFetchPartitionData(topic string, id UUID, index int32) FetchPartitionDat
 // FetchResponseWriter lays out Fetch responses. The zero value is ready; a connection keeps
 // one for each response that it may have in flight, and steady use does not allocate.
 type FetchResponseWriter struct {
-	// InlineBelowBytes: a range shorter than this is copied between the header bytes, so
-	// that a small response is one section and one write. 0 keeps all ranges.
+	// InlineBelowBytes: a range shorter than this that lies in memory stays a range, which
+	// leaves with the header bytes in one write; one that does not is copied between them. A
+	// longer one is to be sent from its file: its Mem is taken away. 0 sends all from files.
 	InlineBelowBytes int
 
 	buf      []byte
@@ -152,7 +153,7 @@ func (w *FetchResponseWriter) partition(b []byte, p *FetchPartitionData, version
 	switch {
 	case size == 0:
 		p.Records.Release()
-	case size < w.InlineBelowBytes:
+	case size < w.InlineBelowBytes && p.Records.Mem == nil:
 		b = slices.Grow(b, size)
 		err := p.Records.CopyTo(b[len(b) : len(b)+size])
 		b = b[:len(b)+size]
@@ -162,6 +163,9 @@ func (w *FetchResponseWriter) partition(b []byte, p *FetchPartitionData, version
 			b = p.appendHead(b[:start], version, flex, 0)
 		}
 	default:
+		if size >= w.InlineBelowBytes {
+			p.Records.Mem = nil
+		}
 		w.cuts = append(w.cuts, cut{at: len(b), rng: p.Records})
 		p.Records = vfs.Range{}
 		taken = size

@@ -50,6 +50,18 @@ func (h *files) Unpin() {
 	h.release()
 }
 
+// memoryBytes is how far behind the end reads are sent from the mapping.
+const memoryBytes = 16 << 20
+
+// memory is [pos, end) in the mapping, when it was written so recently that the system call
+// that sends it hardly ever waits for the disk; limit is the segment's end.
+func (h *files) memory(pos, end, limit int64) []byte {
+	if end > int64(len(h.mem)) || limit-pos > memoryBytes {
+		return nil
+	}
+	return h.mem[pos:end:end]
+}
+
 // hints is the table of the segment's recent reads.
 func (h *files) hints() *hints {
 	if t := h.known.Load(); t != nil {

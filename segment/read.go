@@ -71,7 +71,8 @@ func (c *Chain) readFrom(list []*segment, offset, maxBytes, upTo int64, minOne b
 		if s.base >= upTo {
 			break
 		}
-		if _, position := s.end(); position == 0 {
+		_, position := s.end()
+		if position == 0 {
 			continue
 		}
 		h, err := s.pin()
@@ -80,7 +81,7 @@ func (c *Chain) readFrom(list []*segment, offset, maxBytes, upTo int64, minOne b
 		}
 		pos, end, err := h.rangeOf(offset, maxBytes, upTo, minOne)
 		if err == nil && end > pos {
-			return vfs.Range{File: h.log, Pos: pos, LenBytes: int(end - pos), Pin: h}, nil
+			return vfs.Range{File: h.log, Pos: pos, LenBytes: int(end - pos), Pin: h, Mem: h.memory(pos, end, position)}, nil
 		}
 		h.Unpin()
 		if err != nil || pos >= 0 {

@@ -153,9 +153,12 @@ func fetch(fetchBytes int) drive.Spec {
 	}
 }
 
+// tailRecords is where the end of a log is read, before its end: 64 records of 1 KiB.
+const tailRecords = -64
+
 func fetchMatrix() []Scenario {
 	tail := fetch(16 * kib)
-	tail.BatchBytes, tail.FetchMode, tail.PreloadBytes, tail.Connections = 16*kib, drive.Same, 64*mib, 10
+	tail.BatchBytes, tail.FetchMode, tail.FetchOffset, tail.PreloadBytes, tail.Connections = 16*kib, drive.Same, tailRecords, 64*mib, 10
 	cold := fetch(mib)
 	cold.PreloadBytes = 4 * gib
 	six := fetch(mib)
@@ -191,13 +194,14 @@ func fanoutMatrix() []Scenario {
 	}{{mib, 50, limits.Sendfile, true}, {16 * kib, 50, limits.Reply, true}, {mib, 10, limits.Sendfile, false}} {
 		load := fetch(f.fetchBytes)
 		load.Kind, load.Consumers, load.Connections = drive.FanOut, f.consumers, 0
-		per := PerGB
+		per, from := PerGB, "page cache"
 		if f.floor == limits.Reply {
-			load.BatchBytes, load.FetchMode, load.PreloadBytes, per = 16*kib, drive.Same, 64*mib, PerRequest
+			load.BatchBytes, load.FetchMode, load.FetchOffset, load.PreloadBytes, per = 16*kib, drive.Same, tailRecords, 64*mib, PerRequest
+			from = "the end of the log"
 		}
 		out = append(out, Scenario{
 			Name: fmt.Sprintf("fan-out %s x%d", size(f.fetchBytes), f.consumers), Group: "fan-out",
-			Title: fmt.Sprintf("%d consumers on one partition, %s an answer from page cache", f.consumers, size(f.fetchBytes)),
+			Title: fmt.Sprintf("%d consumers on one partition, %s an answer from %s", f.consumers, size(f.fetchBytes), from),
 			Load:  load, Floor: limits.Spec{Kind: f.floor, SizeBytes: f.fetchBytes, Connections: f.consumers, Depth: 1}, Per: per, Short: f.short,
 		})
 	}

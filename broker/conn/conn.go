@@ -114,7 +114,8 @@ type Conn struct {
 	asked       bool // a goroutine was started that will Flush
 	closed      bool
 	err         error
-	batch       []*Reply // owned by the holder of writing
+	batch       []*Reply // owned by the holder of writing, as are the pieces of one reply
+	pieces      netx.Pieces
 }
 
 // Why a connection ended.

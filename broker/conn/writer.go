@@ -12,6 +12,8 @@ const (
 	// coalesceBytes: replies up to this size are copied together into one write.
 	coalesceBytes = 16 << 10
 	outBytes      = 64 << 10
+	// keepPieces bounds the room that a connection keeps for the pieces of a reply.
+	keepPieces = 64
 )
 
 // Flush sends the ready replies at the head of the queue, unless another goroutine is
@@ -113,6 +115,9 @@ func (o *outbound) reply(r *Reply, final bool) error {
 }
 
 func (o *outbound) framed(sections []protocol.Section, final bool) error {
+	if o.c.nc.CanSendfile() && inMemory(sections) {
+		return o.vector(sections)
+	}
 	last := lastRange(sections)
 	for i := range sections {
 		s := &sections[i]
@@ -132,6 +137,41 @@ func (o *outbound) framed(sections []protocol.Section, final bool) error {
 		}
 	}
 	return nil
+}
+
+// inMemory tells whether every range can be sent from a mapping.
+func inMemory(sections []protocol.Section) bool {
+	for i := range sections {
+		if r := &sections[i].Range; r.LenBytes > 0 && r.Mem == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// vector writes a reply whose ranges lie in memory at once, without a copy of ours.
+func (o *outbound) vector(sections []protocol.Section) error {
+	if err := o.drain(false); err != nil {
+		return err
+	}
+	c, total := o.c, 0
+	c.pieces = c.pieces[:0]
+	for i := range sections {
+		p := sections[i].Bytes
+		if sections[i].Range.LenBytes > 0 {
+			p = sections[i].Range.Mem
+		}
+		c.pieces = append(c.pieces, p)
+		total += len(p)
+	}
+	c.opts.Stats.BytesOut.Add(int64(total))
+	c.opts.Stats.Writes.Add(1)
+	err := c.nc.WritePieces(c.pieces)
+	clear(c.pieces)
+	if cap(c.pieces) > keepPieces {
+		c.pieces = nil
+	}
+	return err
 }
 
 // lastRange is the index of the last section that is sent from a file, -1 without one.
@@ -204,8 +244,7 @@ func (o *outbound) write(p []byte, final bool) error {
 	if !final {
 		return o.c.nc.WriteMore(p)
 	}
-	_, err := o.c.nc.Write(p)
-	return err
+	return o.c.nc.WriteShort(p)
 }
 
 // room is the collecting buffer; it is forced from the budget because it frees memory.

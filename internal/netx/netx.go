@@ -55,6 +55,8 @@ func Wrap(c net.Conn) *Conn {
 	}
 	x.read.step = x.read.do
 	x.write.sendStep = x.write.send
+	x.write.vecStep = x.write.vector
+	x.write.allStep = x.write.all
 	x.write.tryStep = x.write.try
 	x.write.fileStep = x.write.sendfile
 	x.write.corkStep = x.write.cork
@@ -146,6 +148,22 @@ func (c *Conn) ReadInto(l Lender) (int, error) {
 	return r.n, nil
 }
 
+// shortBytes bounds a write that the scheduler is not told of.
+const shortBytes = 16 << 10
+
+// WriteShort is Write for what is at most a few KiB.
+func (c *Conn) WriteShort(p []byte) error {
+	if c.raw == nil || len(p) > shortBytes {
+		_, err := c.Conn.Write(p)
+		return err
+	}
+	w := &c.write
+	w.buf, w.err = p, nil
+	err := c.raw.Write(w.allStep)
+	w.buf = nil
+	return c.writeError(err)
+}
+
 // WriteMore writes all of p and tells the kernel that more follows at once, so that it
 // does not send a short packet. The last write of a reply must be Write or SendRange.
 func (c *Conn) WriteMore(p []byte) error {
@@ -157,6 +175,41 @@ func (c *Conn) WriteMore(p []byte) error {
 	w.buf, w.err = p, nil
 	err := c.raw.Write(w.sendStep)
 	w.buf = nil
+	return c.writeError(err)
+}
+
+// Pieces are stretches of bytes that leave one after the other.
+type Pieces [][]byte
+
+// advance takes n bytes off the front.
+func (v *Pieces) advance(n int) {
+	for n > 0 {
+		first := (*v)[0]
+		if n < len(first) {
+			(*v)[0] = first[n:]
+			return
+		}
+		*v, n = (*v)[1:], n-len(first)
+	}
+}
+
+// WritePieces writes all of v, by few system calls, and changes what is in it. v may lie in a
+// mapping: a page that cannot be read is an error to a system call, but to be read from the disk
+// it should not need, for the processor stands still meanwhile. Without system calls
+// (CanSendfile) it must not lie in a mapping.
+func (c *Conn) WritePieces(v Pieces) error {
+	if c.raw == nil {
+		for _, p := range v {
+			if _, err := c.Conn.Write(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	w := &c.write
+	w.vec, w.err = v, nil
+	err := c.raw.Write(w.vecStep)
+	w.vec, w.iov = nil, iovecs{}
 	return c.writeError(err)
 }
 
@@ -246,13 +299,15 @@ type readOp struct {
 }
 
 type writeOp struct {
-	sendStep, tryStep, fileStep func(fd uintptr) bool
-	corkStep                    func(fd uintptr)
-	corkOn                      int
-	buf                         []byte
-	src                         int
-	pos                         int64
-	left                        int
-	calls                       int64
-	err                         error
+	vecStep, sendStep, allStep, tryStep, fileStep func(fd uintptr) bool
+	corkStep                                      func(fd uintptr)
+	corkOn                                        int
+	buf                                           []byte
+	vec                                           Pieces
+	iov                                           iovecs
+	src                                           int
+	pos                                           int64
+	left                                          int
+	calls                                         int64
+	err                                           error
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand"
 	"net"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -183,5 +184,94 @@ func TestTryWriteWithoutSystemCallsLeavesAll(t *testing.T) {
 	defer b.Close()
 	if n, err := Wrap(a).TryWrite([]byte("x")); n != 0 || err != nil {
 		t.Errorf("%d bytes, %v: a pipe cannot tell whether it would wait", n, err)
+	}
+}
+
+// Pieces of all sizes, empty ones among them, come through whole while the reader is slow, on a
+// socket and on a pipe.
+func TestPiecesComeThroughWhole(t *testing.T) {
+	seed := time.Now().UnixNano()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewSource(seed))
+	var want []byte
+	var pieces [2]Pieces
+	for range 100 {
+		n := [...]int{0, 1, 50, 16 << 10, 300 << 10}[rng.Intn(5)]
+		p := make([]byte, n)
+		rng.Read(p)
+		want = append(want, p...)
+		pieces[0], pieces[1] = append(pieces[0], p), append(pieces[1], p)
+	}
+	check := func(client net.Conn, server *Conn, v Pieces) {
+		t.Helper()
+		failed := make(chan error, 1)
+		go func() {
+			failed <- server.WritePieces(v)
+			server.Close()
+		}()
+		got, err := io.ReadAll(client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := <-failed; err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("%d bytes came, or wrong ones; want %d", len(got), len(want))
+		}
+	}
+	client, server := pair(t)
+	check(client, server, pieces[0])
+	a, b := net.Pipe()
+	check(a, Wrap(b), pieces[1])
+}
+
+// A mapping whose file was cut is an error to the write, not a signal.
+func TestPiecesOfACutFileAreAnError(t *testing.T) {
+	f, err := osfs.FS{}.OpenFile(t.TempDir()+"/file", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Allocate(0, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	m, err := f.Map(1<<20, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := f.Truncate(0); err != nil {
+		t.Fatal(err)
+	}
+	client, server := pair(t)
+	err = server.WritePieces(Pieces{m.Bytes()[512<<10 : 513<<10]})
+	if haveSyscalls && !errors.Is(err, syscall.EFAULT) {
+		t.Errorf("written with %v, want EFAULT", err)
+	}
+	client.Close()
+}
+
+func TestShortWritesFillTheSocketAndGoOn(t *testing.T) {
+	client, server := pair(t)
+	const total = 20 << 20
+	failed := make(chan error, 1)
+	go func() {
+		p := make([]byte, 10_000)
+		for sent := 0; sent < total; sent += len(p) {
+			if err := server.WriteShort(p); err != nil {
+				failed <- err
+				return
+			}
+		}
+		failed <- nil
+		server.Close()
+	}()
+	n, err := io.Copy(io.Discard, client)
+	if err := errors.Join(err, <-failed); err != nil || n < total {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	if err := server.WriteShort([]byte("x")); err == nil {
+		t.Error("no error from a closed socket")
 	}
 }

@@ -22,6 +22,9 @@ type Range struct {
 	Pos      int64
 	LenBytes int
 	Pin      Pin
+	// Mem is the same bytes in a mapping that the pin keeps, or nil. It is for system calls alone,
+	// to which a page that cannot be read is an error; a load from it would be a signal.
+	Mem []byte
 }
 
 // Release gives the pin back; the range must not be used after it.
