@@ -172,6 +172,28 @@ func TestFetchCopyFails(t *testing.T) {
 	}
 }
 
+// TestRangesInMemoryAreNotCopied: they leave as they are, unless they are so long that the file
+// itself is to be sent.
+func TestRangesInMemoryAreNotCopied(t *testing.T) {
+	var pin countPin
+	unread := &memFile{err: errors.New("read")}
+	mem := []byte("0123456789")
+	for _, inlineBelow := range []int{11, 10} {
+		parts := []protocol.FetchPartitionData{protocol.NewFetchPartitionData("a", protocol.UUID{}, 0)}
+		parts[0].Records = vfs.Range{File: unread, LenBytes: len(mem), Pin: &pin, Mem: mem}
+		w := protocol.FetchResponseWriter{InlineBelowBytes: inlineBelow}
+		sections, _ := w.Build(protocol.FetchHead{Version: 12}, parts)
+		r := sections[1].Range
+		if r.LenBytes != len(mem) || (r.Mem != nil) != (inlineBelow > len(mem)) || parts[0].ReadErr != nil {
+			t.Errorf("inline below %d: %d bytes, in memory: %v, error %v", inlineBelow, r.LenBytes, r.Mem != nil, parts[0].ReadErr)
+		}
+		protocol.ReleaseSections(sections)
+	}
+	if pin.unpinned != 2 {
+		t.Errorf("%d unpinned", pin.unpinned)
+	}
+}
+
 // TestFetchFrameStaysBelowTwoGiB: ranges that no frame could hold are left for the next fetch.
 func TestFetchFrameStaysBelowTwoGiB(t *testing.T) {
 	var pin countPin

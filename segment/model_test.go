@@ -146,6 +146,8 @@ type world struct {
 	m    model
 	held []heldRange
 	ts   int64
+	// mapped counts the reads that came from a mapping too.
+	mapped int
 }
 
 // heldRange is a range that somebody sends slowly: it must keep its bytes, or end.
@@ -169,6 +171,9 @@ func TestChainAgainstModel(t *testing.T) {
 				w.releaseHeld()
 				if err := w.c.Close(); err != nil {
 					t.Fatal(err)
+				}
+				if (w.mapped > 0) != (mode == Mapped) {
+					t.Errorf("%d reads came from a mapping", w.mapped)
 				}
 			})
 		}
@@ -295,6 +300,12 @@ func (w *world) compare(r vfs.Range, want []byte, what string) {
 	}
 	if !bytes.Equal(got, want) {
 		w.t.Fatalf("%s: other bytes than were appended", what)
+	}
+	if r.Mem != nil {
+		w.mapped++
+		if !bytes.Equal(r.Mem, want) {
+			w.t.Fatalf("%s: other bytes in the mapping than were appended", what)
+		}
 	}
 }
 
