@@ -20,6 +20,7 @@ const (
 	joinGroupHigh       = 3 // the last in which a member joins without being given an id first
 	syncGroupHigh       = 2
 	heartbeatHigh       = 2
+	leaveGroupHigh      = 2
 )
 
 // HeartbeatSpec is a load of consumer groups that stand still: every connection sends
@@ -39,8 +40,11 @@ const (
 	coordinatorReady = 30 * time.Second
 )
 
-// Heartbeats joins the groups and runs the load. The groups are empty again when their
-// members' sessions end. Errors are those of Produce, and *GroupError.
+// leaveWithin bounds how long the members take to leave at the end.
+const leaveWithin = 5 * time.Second
+
+// Heartbeats joins the groups, runs the load and leaves them: who joins next need not wait for
+// sessions to end. Errors are those of Produce, and *GroupError.
 func Heartbeats(ctx context.Context, t *Target, s HeartbeatSpec) (Stats, error) {
 	none := Stats{Stats: wire.NoStats()}
 	if err := s.check(); err != nil {
@@ -51,6 +55,7 @@ func Heartbeats(ctx context.Context, t *Target, s HeartbeatSpec) (Stats, error) 
 	if h.version, err = t.version(protocol.KeyHeartbeat, "Heartbeat", 0, heartbeatHigh); err != nil {
 		return none, err
 	}
+	defer func() { leave(context.WithoutCancel(ctx), t, h.members) }()
 	for i := range s.Groups {
 		m, err := join(ctx, t, fmt.Sprintf("%s-%d", s.Group, i))
 		if err != nil {
@@ -193,6 +198,23 @@ func join(ctx context.Context, t *Target, group string) (member, error) {
 		return m, &GroupError{Group: group, API: "SyncGroup", Code: synced.ErrorCode}
 	}
 	return m, nil
+}
+
+// leave takes the members out of their groups. What does not work out in time ends with the
+// members' sessions.
+func leave(ctx context.Context, t *Target, members []member) {
+	ctx, cancel := context.WithTimeout(ctx, leaveWithin)
+	defer cancel()
+	version, err := t.version(protocol.KeyLeaveGroup, "LeaveGroup", 0, leaveGroupHigh)
+	if err != nil {
+		return
+	}
+	for _, m := range members {
+		var left protocol.LeaveGroupResponse
+		if err := t.ask(ctx, m.address, version, &protocol.LeaveGroupRequest{GroupID: m.group, MemberID: m.id}, &left); err != nil {
+			return
+		}
+	}
 }
 
 // coordinator waits until the group has one that serves it, and notes where.
