@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -149,6 +150,7 @@ const ownNodes = "/zookeeper"
 
 func isOwn(path string) bool { return path == ownNodes || strings.HasPrefix(path, ownNodes+"/") }
 
+// eventsOf copies the data: it is a part of the entry, and events stay for long.
 func eventsOf(changes []tree.Change) []Event {
 	var events []Event
 	for i := range changes {
@@ -158,9 +160,9 @@ func eventsOf(changes []tree.Change) []Event {
 		}
 		switch c.Kind {
 		case tree.NodeCreated:
-			events = append(events, Event{Kind: Created, Path: c.Path, Data: c.Data, Stat: statOf(c.Stat)})
+			events = append(events, Event{Kind: Created, Path: c.Path, Data: bytes.Clone(c.Data), Stat: statOf(c.Stat)})
 		case tree.NodeDataChanged:
-			events = append(events, Event{Kind: Changed, Path: c.Path, Data: c.Data, Stat: statOf(c.Stat)})
+			events = append(events, Event{Kind: Changed, Path: c.Path, Data: bytes.Clone(c.Data), Stat: statOf(c.Stat)})
 		case tree.NodeDeleted:
 			events = append(events, Event{Kind: Deleted, Path: c.Path})
 		}
@@ -173,7 +175,7 @@ func snapshotOf(st *tree.State) Txn {
 	txn := Txn{Zxid: st.Zxid(), Snapshot: true}
 	st.Walk(func(path string, data []byte, stat jute.Stat, _ []jute.ACL) bool {
 		if !isOwn(path) {
-			txn.Events = append(txn.Events, Event{Kind: Created, Path: path, Data: data, Stat: statOf(stat)})
+			txn.Events = append(txn.Events, Event{Kind: Created, Path: path, Data: bytes.Clone(data), Stat: statOf(stat)})
 		}
 		return true
 	})

@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -153,7 +154,7 @@ func (s *TreeStore) Get(ctx context.Context, path string) (data []byte, stat Sta
 	s.o.Quorum.Read(func(st *tree.State) {
 		var found jute.Stat
 		if data, found, err = st.Get(path); err == nil {
-			stat = statOf(found)
+			data, stat = bytes.Clone(data), statOf(found)
 		}
 	})
 	if err != nil {

@@ -20,6 +20,7 @@ func (s *State) Apply(term uint64, e *Entry, out func(*Outcome)) {
 	s.timeMs = e.TimeMs
 	for i := range e.Txns {
 		s.applyTxn(term, &e.Txns[i])
+		s.tidy()
 		if out != nil {
 			out(&s.step.out)
 		}

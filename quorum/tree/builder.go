@@ -42,42 +42,47 @@ func (b *Builder) Node(path string, info NodeInfo) error {
 	if err := jute.CheckPath(path, false); err != nil {
 		return err
 	}
-	n := &node{czxid: info.Czxid, mzxid: info.Mzxid, ctimeMs: info.CtimeMs, mtimeMs: info.MtimeMs, version: info.Version}
-	m := more{pzxid: info.Pzxid, owner: info.Owner, creates: info.Creates, aversion: info.Aversion}
-	if m != (more{pzxid: n.czxid}) {
-		n.more = &m
+	n := node{
+		czxid: info.Czxid, mzxid: info.Mzxid, pzxid: info.Pzxid, ctimeMs: info.CtimeMs, mtimeMs: info.MtimeMs,
+		version: info.Version, creates: info.Creates, aversion: info.Aversion, owner: info.Owner,
 	}
 	if kindOf(info.Owner) == ownedBySession && b.s.sessions[info.Owner] == nil {
 		return fmt.Errorf("node %s: %w: its session %#x is unknown", path, ErrCorrupt, info.Owner)
 	}
-	if err := b.place(path, n); err != nil {
+	if err := b.place(path, &n, info); err != nil {
 		return err
 	}
-	n.acl = aclRef(b.s.acls.acquire(info.ACL))
-	n.setBytes(info.Data)
 	b.s.nodes++
 	b.s.bytes += int64(len(path) + len(info.Data))
-	b.s.register(n)
+	b.s.register(n.id, n.owner)
 	if at, ok := quotaFor(path); ok && n.name == limitsName {
 		b.s.quotas[at] = struct{}{}
 	}
 	return nil
 }
 
-func (b *Builder) place(path string, n *node) error {
-	if path == "/" {
-		if b.s.root != nil {
-			return fmt.Errorf("%w: two roots", ErrCorrupt)
-		}
-		b.s.root = n
-		return nil
-	}
+// place stores a node and puts it where its path says.
+func (b *Builder) place(path string, n *node, info NodeInfo) error {
+	s := b.s
 	parentPath, name, _ := split(path)
-	if b.s.root == nil || b.s.find(parentPath) == nil || b.s.find(path) != nil {
+	var parent node
+	switch {
+	case path == "/" && s.root != 0:
+		return fmt.Errorf("%w: two roots", ErrCorrupt)
+	case path == "/":
+	case s.root == 0 || !s.at(parentPath, &parent) || s.child(parent.id, name) != 0:
 		return fmt.Errorf("node %s: %w: its parent is missing, or it is there already", path, ErrCorrupt)
 	}
-	n.name = name
-	b.s.attach(b.s.find(parentPath), n)
+	n.id, n.up, n.name, n.acl = s.recs.New(), parent.id, name, s.acls.acquire(info.ACL)
+	s.setBytes(n, info.Data)
+	s.store(n)
+	if path == "/" {
+		s.root = n.id
+		return nil
+	}
+	s.attach(&parent, n.id)
+	s.store(&parent)
+	s.tidy()
 	return nil
 }
 
@@ -85,7 +90,7 @@ func (b *Builder) place(path string, n *node) error {
 // counts of quotas made anew. The builder is done.
 func (b *Builder) State(zxid, timeMs int64) (*State, error) {
 	s := b.s
-	if s.root == nil {
+	if s.root == 0 {
 		return nil, fmt.Errorf("%w: no root", ErrCorrupt)
 	}
 	s.zxid, s.timeMs = zxid, timeMs
@@ -95,7 +100,7 @@ func (b *Builder) State(zxid, timeMs int64) (*State, error) {
 		path string
 		info NodeInfo
 	}{{systemPath, open}, {quotaPath, open}, {ConfigPath, config}} {
-		if s.find(own.path) != nil {
+		if s.find(own.path) != 0 {
 			continue
 		}
 		if err := b.Node(own.path, own.info); err != nil {

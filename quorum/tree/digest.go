@@ -62,16 +62,16 @@ func hashPath(path string) uint64 {
 
 // nodeDigest is the number of the node at a path with this hash.
 func (s *State) nodeDigest(path uint64, n *node) uint64 {
-	h := mix(path^hashB, n.sum^hashA)
+	h := mix(path^hashB, n.dataSum()^hashA)
 	h = mix(h^uint64(n.czxid), uint64(n.mzxid)^hashC)
 	h = mix(h^uint64(n.ctimeMs), uint64(n.mtimeMs)^hashB)
-	h = mix(h^uint64(n.pzxid()), uint64(n.owner())^hashA)
-	h = mix(h^uint64(uint32(n.version))^uint64(uint32(n.creates()))<<32, uint64(uint32(n.aversion()))^hashC)
+	h = mix(h^uint64(n.pzxid), uint64(n.owner)^hashA)
+	h = mix(h^uint64(uint32(n.version))^uint64(uint32(n.creates))<<32, uint64(uint32(n.aversion))^hashC)
 	null := uint64(0)
-	if n.acl.null() {
+	if n.null {
 		null = 1
 	}
-	return mix(h^null, s.acls.entries[n.acl.list()].hash^hashB)
+	return mix(h^null, s.acls.entries[n.acl].hash^hashB)
 }
 
 // history remembers the digests after the last zxids, for DigestCheck.

@@ -33,7 +33,13 @@
 //   - quotas has exactly the paths with a zookeeper_limits node.
 //   - An ACL list is there once, and counts its nodes.
 //
+// A node is a packed record (record.go has its layout) in pages without pointers (package
+// internal/arena has theirs, and says why little of them is wasted); the code unpacks it into a
+// node, changes that, and stores it. Nodes are known by numbers. What is too large for a record
+// is a blob, what has many children a directory, each with an allocation of its own.
+//
 // One goroutine at a time may call Apply, and nobody may read meanwhile: package node holds a
-// read-write lock around both. Data and ACLs that reads return belong to the state for ever
-// (they are replaced, never written to), so they may be used after the lock is gone.
+// read-write lock around both. ACLs, strings and lists that reads return may be used after the
+// lock is gone (they are replaced, never written to). Data may not: it is a part of a page that
+// Apply writes over. Who keeps it copies it.
 package tree

@@ -1,35 +1,51 @@
 package tree
 
 import (
+	"bytes"
 	"math"
 	"unsafe"
 
 	"github.com/millrace/millrace/quorum/jute"
+	"github.com/millrace/millrace/quorum/tree/internal/arena"
 )
 
-// node is one znode, in 96 bytes. What most nodes do not have (children, an owner, a changed
-// ACL) lies in more, so that a leaf pays for a leaf only.
-type node struct {
-	name    string // its own, not a part of a path
-	data    string // never written to: readers keep slices of it
-	up      *node  // nil for the root
-	more    *more
-	czxid   int64
-	mzxid   int64
-	ctimeMs int64
-	mtimeMs int64
-	version int32
-	acl     aclRef
-	sum     uint64 // of data, for the digest
-}
+// nodeID is the number of a node, for as long as it lives; 0 is none.
+type nodeID = arena.ID
 
-// more is the rest of a node that has or had children, an owner or an ACL that was set.
-type more struct {
-	kids     *children // nil: never had any
+// fewKids is how many children a node's own record holds; more have a directory.
+const fewKids = 8
+
+// maxInline is the largest data that a node's record holds; larger data has an allocation of
+// its own.
+const maxInline = 2048
+
+// node is a znode as State.load unpacks it from its record (record.go). name and data are
+// parts of the record: they are good until the node is stored or deleted, and at most until
+// the end of the transaction.
+type node struct {
+	id       nodeID
+	up       nodeID // 0 for the root
+	name     string // its own, not a part of a path
+	data     []byte
+	null     bool // the data is null
+	blob     uint32
+	czxid    int64
+	mzxid    int64
 	pzxid    int64
-	owner    int64 // a session, or one of the encodings below
+	ctimeMs  int64
+	mtimeMs  int64
+	version  int32
 	creates  int32 // of children, ever: ZooKeeper's stored cversion
 	aversion int32
+	owner    int64 // a session, or one of the encodings below
+	acl      uint32
+
+	sum    uint64 // of data, for the digest, if summed
+	summed bool
+
+	dir  uint32 // number of its directory; 0: its children are in few
+	kids uint8  // how many of few there are
+	few  [fewKids]nodeID
 }
 
 // What an owner means (EphemeralType).
@@ -61,111 +77,200 @@ func kindOf(owner int64) ownerKind {
 	return ownedBySession
 }
 
-func (n *node) owner() int64 {
-	if n.more == nil {
-		return 0
-	}
-	return n.more.owner
-}
+func (n *node) ephemeral() bool { return kindOf(n.owner) == ownedBySession }
 
-func (n *node) kids() []*node {
-	if n.more == nil || n.more.kids == nil {
-		return nil
+// dataSum is the hash of the data.
+func (n *node) dataSum() uint64 {
+	if !n.summed {
+		n.sum, n.summed = hashString(hashSeed, text(n.data)), true
 	}
-	return n.more.kids.list
-}
-
-func (n *node) pzxid() int64 {
-	if n.more == nil {
-		return n.czxid
-	}
-	return n.more.pzxid
-}
-
-func (n *node) creates() int32 {
-	if n.more == nil {
-		return 0
-	}
-	return n.more.creates
-}
-
-func (n *node) aversion() int32 {
-	if n.more == nil {
-		return 0
-	}
-	return n.more.aversion
-}
-
-// extend returns n.more, which it makes if there is none.
-func (n *node) extend() *more {
-	if n.more == nil {
-		n.more = &more{pzxid: n.czxid}
-	}
-	return n.more
-}
-
-func (n *node) ephemeral() bool { return kindOf(n.owner()) == ownedBySession }
-
-// stat is what clients see (DataNode.copyStat).
-func (n *node) stat() jute.Stat {
-	kids := int32(len(n.kids()))
-	st := jute.Stat{
-		Czxid: n.czxid, Mzxid: n.mzxid, CtimeMs: n.ctimeMs, MtimeMs: n.mtimeMs,
-		Version: n.version, Cversion: n.creates()*2 - kids, Aversion: n.aversion(),
-		DataLength: int32(len(n.data)), NumChildren: kids, Pzxid: n.pzxid(),
-	}
-	if n.ephemeral() {
-		st.EphemeralOwner = n.more.owner
-	}
-	return st
+	return n.sum
 }
 
 // bytes is the data as readers get it: nil for null, and not to be written to.
 func (n *node) bytes() []byte {
-	if n.acl.null() {
+	switch {
+	case n.null:
 		return nil
-	}
-	if n.data == "" {
+	case len(n.data) == 0:
 		return []byte{}
 	}
-	return unsafe.Slice(unsafe.StringData(n.data), len(n.data))
+	return n.data
 }
 
-// setBytes copies data into the node.
-func (n *node) setBytes(data []byte) {
-	n.data, n.acl = string(data), n.acl.withNull(data == nil)
-	n.sum = hashString(hashSeed, n.data)
+// kept is the data as it is good after the transaction too. What is in a blob is never written
+// over.
+func (n *node) kept() []byte {
+	if n.blob != 0 {
+		return n.data
+	}
+	return bytes.Clone(n.bytes())
+}
+
+// text shows bytes as a string without a copy.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// load unpacks the node with a number.
+func (s *State) load(id nodeID, n *node) {
+	n.id = id
+	s.unpack(s.recs.Get(id), n)
+}
+
+func (s *State) unpack(rec []byte, n *node) {
+	n.unpack(rec)
+	if n.blob != 0 {
+		b := &s.blobs.list[n.blob]
+		n.data, n.sum, n.summed = b.data, b.sum, true
+	}
+}
+
+// store packs a node, new or changed. Its name and data are those of the record afterwards.
+func (s *State) store(n *node) {
+	var data int
+	s.packed, data = n.pack(s.packed[:0])
+	s.recs.Put(n.id, s.packed)
+	rec := s.recs.Get(n.id)
+	n.name, _ = nameIn(rec)
+	if n.blob == 0 {
+		n.data = rec[data:]
+	}
+	if cap(s.packed) > maxScratchBytes {
+		s.packed = nil
+	}
+}
+
+// maxScratchBytes is how much of the room for packing is kept.
+const maxScratchBytes = 64 << 10
+
+// at unpacks the node at a path, if there is one.
+func (s *State) at(path string, n *node) bool {
+	if len(path) < 2 || path[0] != '/' {
+		id := s.find(path)
+		if id != 0 {
+			s.load(id, n)
+		}
+		return id != 0
+	}
+	id, rec := s.walk(path)
+	if id == 0 {
+		return false
+	}
+	n.id = id
+	s.unpack(rec, n)
+	return true
+}
+
+// kidCount counts a node's children.
+func (s *State) kidCount(n *node) int {
+	if n.dir != 0 {
+		return len(s.dirs.list[n.dir].list)
+	}
+	return int(n.kids)
+}
+
+// kidIDs returns a node's children. They are not to be kept, nor written to.
+func (s *State) kidIDs(n *node) []nodeID {
+	if n.dir != 0 {
+		return s.dirs.list[n.dir].list
+	}
+	return n.few[:n.kids]
+}
+
+// stat is what clients see (DataNode.copyStat).
+func (s *State) stat(n *node) jute.Stat {
+	kids := int32(s.kidCount(n))
+	st := jute.Stat{
+		Czxid: n.czxid, Mzxid: n.mzxid, CtimeMs: n.ctimeMs, MtimeMs: n.mtimeMs,
+		Version: n.version, Cversion: n.creates*2 - kids, Aversion: n.aversion,
+		DataLength: int32(len(n.data)), NumChildren: kids, Pzxid: n.pzxid,
+	}
+	if n.ephemeral() {
+		st.EphemeralOwner = n.owner
+	}
+	return st
+}
+
+// setBytes gives the node other data, which store copies. Its old blob, if it has one, is let
+// go.
+func (s *State) setBytes(n *node, data []byte) {
+	s.releaseBlob(n.blob)
+	n.blob = 0
+	n.data, n.null, n.summed = data, data == nil, false
+	if sum := n.dataSum(); len(data) > maxInline {
+		n.blob = s.blobs.add(blob{append(make([]byte, 0, len(data)), data...), sum})
+		n.data = s.blobs.list[n.blob].data
+	}
 }
 
 // appendPath appends the node's path; the root's is empty.
-func (n *node) appendPath(dst []byte) []byte {
-	if n.up == nil {
-		return dst
+func (s *State) appendPath(dst []byte, id nodeID) []byte {
+	var buf [16]nodeID
+	line := buf[:0]
+	for id != s.root {
+		line = append(line, id)
+		_, id = nameAndUp(s.recs.Get(id))
 	}
-	return append(append(n.up.appendPath(dst), '/'), n.name...)
+	for i := len(line) - 1; i >= 0; i-- {
+		name, _ := nameIn(s.recs.Get(line[i]))
+		dst = append(append(dst, '/'), name...)
+	}
+	return dst
 }
 
-func (n *node) path() string {
-	if n.up == nil {
+func (s *State) path(id nodeID) string {
+	if id == s.root {
 		return "/"
 	}
 	var buf [128]byte
-	return string(n.appendPath(buf[:0]))
+	return string(s.appendPath(buf[:0], id))
 }
 
-// aclRef is the number of an ACL in the table, and whether the node's data is null.
-type aclRef uint32
+// numbered is a list of things under numbers from 1. Those of what was removed are used again.
+type numbered[T any] struct {
+	list []T
+	free []uint32
+}
 
-const nullData aclRef = 1 << 31
-
-func (a aclRef) null() bool   { return a&nullData != 0 }
-func (a aclRef) list() uint32 { return uint32(a &^ nullData) }
-
-func (a aclRef) withNull(null bool) aclRef {
-	if null {
-		return a | nullData
+func (l *numbered[T]) add(v T) uint32 {
+	if n := len(l.free); n > 0 {
+		at := l.free[n-1]
+		l.free = l.free[:n-1]
+		l.list[at] = v
+		return at
 	}
-	return a &^ nullData
+	if len(l.list) == 0 {
+		l.list = make([]T, 1)
+	}
+	l.list = append(l.list, v)
+	return uint32(len(l.list) - 1)
 }
 
-func (a aclRef) withList(list uint32) aclRef { return a&nullData | aclRef(list) }
+func (l *numbered[T]) remove(at uint32) {
+	var zero T
+	l.list[at] = zero
+	if l.free = append(l.free, at); len(l.free) == len(l.list)-1 {
+		l.list, l.free = nil, nil
+	}
+}
+
+// blob is data that is too large for a record.
+type blob struct {
+	data []byte
+	sum  uint64
+}
+
+// tidy finds room again that records left behind. Between transactions only: it moves them.
+func (s *State) tidy() {
+	if s.recs.Untidy() {
+		s.recs.Tidy(s.ownerOf)
+	}
+}
+
+// ownerOf finds out which node a record is of.
+func (s *State) ownerOf(rec []byte) nodeID {
+	name, up := nameAndUp(rec)
+	if up == 0 {
+		return s.root
+	}
+	return s.child(up, name)
+}

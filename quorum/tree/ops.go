@@ -28,46 +28,59 @@ func (s *State) create(t *Txn, op *Op, r *OpResult) jute.Code {
 	if !ok {
 		return jute.InvalidACL
 	}
-	parent := s.find(parentPath)
+	var parent node
 	switch {
-	case parent == nil:
+	case !s.at(parentPath, &parent):
 		return jute.NoNode
-	case !s.may(t, parent, jute.PermCreate):
+	case !s.may(t, &parent, jute.PermCreate):
 		return jute.NoAuth
 	}
 	path := op.Path
 	if op.Mode.IsSequential() {
-		path += sequence(parent.creates())
+		path += sequence(parent.creates)
 	}
 	name := path[len(parentPath)+1:]
 	switch {
 	case jute.CheckPath(path, false) != nil:
 		return jute.BadArguments
-	case path == "/" || s.child(parent, name) != nil:
+	case path == "/" || s.child(parent.id, name) != 0:
 		return jute.NodeExists
 	case parent.ephemeral():
 		return jute.NoChildrenForEphemerals
 	case s.overQuota(path, int64(len(op.Data)), 1):
 		return jute.QuotaExceeded
 	}
-	n := s.make(parent, parentPath, path, op.Data, acl, owner)
-	r.Path, r.Stat = path, n.stat()
+	n := s.make(&parent, parentPath, path, op.Data, acl, owner)
+	r.Path, r.Stat = path, s.stat(&n)
 	r.Stat.DataLength = int32(len(op.Data)) // ZooKeeper's answer is from before a stats node is filled
-	s.changed(NodeCreated, path, n)
+	data := op.Data
+	if len(s.quotas) > 0 || name == statsName {
+		data = s.again(&n, data)
+	}
+	s.changed(Change{Kind: NodeCreated, Path: path, Data: data, ParentACL: s.listOf(&parent)}, &n)
 	return jute.OK
 }
 
-// target returns the node at a path, or what is wrong with the path. A path that leads to a
-// node is good, so it is not looked at once more.
-func (s *State) target(path string) (*node, jute.Code) {
-	n := s.find(path)
-	switch {
-	case n != nil && path != "":
-		return n, jute.OK
-	case jute.CheckPath(path, false) != nil:
-		return nil, jute.BadArguments
+// again loads a node once more, after quotas were counted, which may have changed a node that
+// holds the counts. It returns the node's data: data, if it still is that, else a copy.
+func (s *State) again(n *node, data []byte) []byte {
+	s.load(n.id, n)
+	if n.null == (data == nil) && bytes.Equal(n.data, data) {
+		return data
 	}
-	return nil, jute.NoNode
+	return n.kept()
+}
+
+// target unpacks the node at a path, or tells what is wrong with the path. A path that leads
+// to a node is good, so it is not looked at once more.
+func (s *State) target(path string, n *node) jute.Code {
+	switch {
+	case path != "" && s.at(path, n):
+		return jute.OK
+	case jute.CheckPath(path, false) != nil:
+		return jute.BadArguments
+	}
+	return jute.NoNode
 }
 
 // newOwner returns the owner field of a node to be made.
@@ -118,55 +131,53 @@ func sequence(n int32) string {
 }
 
 // make puts a new node into the tree. Everything was checked.
-func (s *State) make(parent *node, parentPath, path string, data []byte, acl []jute.ACL, owner int64) *node {
-	n := &node{
-		name:  strings.Clone(path[len(parentPath)+1:]),
-		czxid: s.step.zxid, mzxid: s.step.zxid, ctimeMs: s.timeMs, mtimeMs: s.timeMs,
-		acl: aclRef(s.acls.acquire(acl)),
+func (s *State) make(parent *node, parentPath, path string, data []byte, acl []jute.ACL, owner int64) node {
+	n := node{
+		id: s.recs.New(), up: parent.id, name: path[len(parentPath)+1:], acl: s.acls.acquire(acl), owner: owner,
+		czxid: s.step.zxid, mzxid: s.step.zxid, pzxid: s.step.zxid, ctimeMs: s.timeMs, mtimeMs: s.timeMs,
 	}
-	n.setBytes(data)
-	if owner != 0 {
-		n.extend().owner = owner
-	}
+	s.setBytes(&n, data)
+	s.store(&n)
 	s.save(parent)
 	hash := hashPath(parentPath)
 	s.digest -= s.nodeDigest(hash, parent)
-	s.attach(parent, n)
-	parent.more.creates++
-	parent.more.pzxid = s.step.zxid
-	s.digest += s.nodeDigest(hash, parent) + s.nodeDigest(hashPath(path), n)
-	s.note(undo{kind: undoCreate, node: n})
+	s.attach(parent, n.id)
+	parent.creates++
+	parent.pzxid = s.step.zxid
+	s.store(parent)
+	s.digest += s.nodeDigest(hash, parent) + s.nodeDigest(hashPath(path), &n)
+	s.note(undo{kind: undoCreate, node: n.id})
 	s.nodes++
 	s.bytes += int64(len(path) + len(data))
-	s.register(n)
+	s.register(n.id, owner)
 	if len(n.name) == len(limitsName) || len(n.name) == len(statsName) {
-		s.quotaNodeMade(path, n)
+		s.quotaNodeMade(path, &n)
 	}
 	s.countQuota(path, int64(len(data)), 1)
 	return n
 }
 
 // register enters a node where its owner is looked up.
-func (s *State) register(n *node) {
-	switch kindOf(n.owner()) {
+func (s *State) register(id nodeID, owner int64) {
+	switch kindOf(owner) {
 	case ownedBySession:
-		if sess := s.sessions[n.more.owner]; sess != nil {
-			sess.own(n)
+		if sess := s.sessions[owner]; sess != nil {
+			sess.own(id)
 		}
 	case isContainer, isTTL:
-		s.reapable[n] = struct{}{}
+		s.reapable[id] = struct{}{}
 	}
 }
 
 // disown is the inverse of register.
-func (s *State) disown(n *node) {
-	switch kindOf(n.owner()) {
+func (s *State) disown(id nodeID, owner int64) {
+	switch kindOf(owner) {
 	case ownedBySession:
-		if sess := s.sessions[n.more.owner]; sess != nil {
-			delete(sess.owned, n)
+		if sess := s.sessions[owner]; sess != nil {
+			delete(sess.owned, id)
 		}
 	case isContainer, isTTL:
-		delete(s.reapable, n)
+		delete(s.reapable, id)
 	}
 }
 
@@ -175,81 +186,85 @@ func (s *State) delete(t *Txn, op *Op) jute.Code {
 	if !ok || special(op.Path) {
 		return jute.BadArguments
 	}
-	parent := s.find(parentPath)
+	var parent, n node
 	switch {
-	case parent == nil:
+	case !s.at(parentPath, &parent):
 		return jute.NoNode
-	case !s.may(t, parent, jute.PermDelete):
+	case !s.may(t, &parent, jute.PermDelete):
 		return jute.NoAuth
 	}
-	n := s.child(parent, name)
-	switch {
-	case n == nil:
+	id := s.child(parent.id, name)
+	if id == 0 {
 		return jute.NoNode
+	}
+	s.load(id, &n)
+	switch {
 	case op.Version != -1 && op.Version != n.version:
 		return jute.BadVersion
-	case len(n.kids()) > 0:
+	case s.kidCount(&n) > 0:
 		return jute.NotEmpty
 	}
-	s.remove(op.Path, n)
+	s.remove(op.Path, &n)
 	return jute.OK
 }
 
 // deleteContainer deletes a container or TTL node if it is still due: who proposed it saw an
 // older state.
 func (s *State) deleteContainer(op *Op) jute.Code {
-	n := s.find(op.Path)
+	var n node
 	switch {
 	case special(op.Path):
 		return jute.BadArguments
-	case n == nil:
+	case !s.at(op.Path, &n):
 		return jute.NoNode
-	case len(n.kids()) > 0:
+	case s.kidCount(&n) > 0:
 		return jute.NotEmpty
-	case !due(n, s.timeMs, op.TTLMs):
+	case !s.due(&n, s.timeMs, op.TTLMs):
 		return jute.BadVersion
 	}
-	s.remove(op.Path, n)
+	s.remove(op.Path, &n)
 	return jute.OK
 }
 
 // remove takes a node without children out of the tree.
 func (s *State) remove(path string, n *node) {
 	parentPath, _, _ := split(path)
-	parent := n.up
-	s.save(parent)
+	var parent node
+	s.load(n.up, &parent)
+	s.save(&parent)
 	hash := hashPath(parentPath)
-	s.digest -= s.nodeDigest(hash, parent) + s.nodeDigest(hashPath(path), n)
-	at := parent.more.kids.position(s.seed, n)
-	parent.more.kids.remove(s.seed, at)
-	parent.more.pzxid = s.step.zxid
-	s.digest += s.nodeDigest(hash, parent)
-	s.note(undo{kind: undoDelete, node: n, at: at})
+	s.digest -= s.nodeDigest(hash, &parent) + s.nodeDigest(hashPath(path), n)
+	at := s.detach(&parent, n.id, n.name)
+	parent.pzxid = s.step.zxid
+	s.store(&parent)
+	s.digest += s.nodeDigest(hash, &parent)
 	list := s.listOf(n)
-	s.releaseACL(n.acl.list())
-	s.disown(n)
+	s.releaseACL(n.acl)
+	s.disown(n.id, n.owner)
 	s.nodes--
 	s.bytes -= int64(len(path) + len(n.data))
+	s.discard(n, at)
 	s.quotaNodeGone(path, n.name)
 	s.countQuota(path, -int64(len(n.data)), -1)
 	s.step.out.Changes = append(s.step.out.Changes,
-		Change{Kind: NodeDeleted, Path: path, Ephemeral: n.ephemeral(), ACL: list, ParentACL: s.listOf(parent)})
+		Change{Kind: NodeDeleted, Path: path, Ephemeral: n.ephemeral(), ACL: list, ParentACL: s.listOf(&parent)})
 }
 
 func (s *State) setData(t *Txn, op *Op, r *OpResult) jute.Code {
-	n, code := s.target(op.Path)
+	var n node
+	code := s.target(op.Path, &n)
 	switch {
-	case n == nil:
+	case code != jute.OK:
 		return code
-	case !s.may(t, n, jute.PermWrite):
+	case !s.may(t, &n, jute.PermWrite):
 		return jute.NoAuth
 	case s.overQuota(op.Path, int64(len(op.Data)-len(n.data)), 0):
 		return jute.QuotaExceeded
 	case op.Version != -1 && op.Version != n.version:
 		return jute.BadVersion
 	}
-	s.write(op.Path, n, op.Data, nextVersion(n.version))
-	r.Stat = n.stat()
+	s.write(op.Path, &n, op.Data, nextVersion(n.version))
+	r.Stat = s.stat(&n)
 	return jute.OK
 }
 
@@ -267,19 +282,23 @@ func (s *State) write(path string, n *node, data []byte, version int32) {
 	hash := hashPath(path)
 	s.digest -= s.nodeDigest(hash, n)
 	more := int64(len(data) - len(n.data))
-	n.setBytes(data)
+	s.setBytes(n, data)
 	n.version, n.mzxid, n.mtimeMs = version, s.step.zxid, s.timeMs
+	s.store(n)
 	s.digest += s.nodeDigest(hash, n)
 	s.bytes += more
 	s.countQuota(path, more, 0)
-	s.changed(NodeDataChanged, path, n)
+	if len(s.quotas) > 0 {
+		data = s.again(n, data)
+	}
+	s.changed(Change{Kind: NodeDataChanged, Path: path, Data: data}, n)
 }
 
 // setConfig writes the ensemble's configuration. The node's version is always -1: the
 // configuration has one of its own, in its text, which is the zxid of the reconfig.
 func (s *State) setConfig(text []byte) {
-	n := s.find(ConfigPath)
-	if n == nil {
+	var n node
+	if !s.at(ConfigPath, &n) {
 		return
 	}
 	if !bytes.HasPrefix(text, []byte("version=")) && !bytes.Contains(text, []byte("\nversion=")) {
@@ -289,11 +308,12 @@ func (s *State) setConfig(text []byte) {
 		}
 		text = strconv.AppendInt(append(text, "version="...), s.step.zxid, 16)
 	}
-	s.write(ConfigPath, n, text, -1)
+	s.write(ConfigPath, &n, text, -1)
 }
 
 func (s *State) setACL(t *Txn, op *Op, r *OpResult) jute.Code {
-	n, code := s.target(op.Path)
+	var n node
+	code := s.target(op.Path, &n)
 	if code == jute.BadArguments {
 		return code
 	}
@@ -301,44 +321,42 @@ func (s *State) setACL(t *Txn, op *Op, r *OpResult) jute.Code {
 	switch {
 	case !ok:
 		return jute.InvalidACL
-	case n == nil:
+	case code != jute.OK:
 		return code
-	case !s.may(t, n, jute.PermAdmin):
+	case !s.may(t, &n, jute.PermAdmin):
 		return jute.NoAuth
-	case op.Version != -1 && op.Version != n.aversion():
+	case op.Version != -1 && op.Version != n.aversion:
 		return jute.BadVersion
 	}
-	s.saveWith(n, true)
+	s.saveWith(&n, true)
 	hash := hashPath(op.Path)
-	s.digest -= s.nodeDigest(hash, n)
-	s.releaseACL(n.acl.list())
-	n.acl = n.acl.withList(s.acls.acquire(acl))
-	m := n.extend()
-	m.aversion = nextVersion(m.aversion)
-	s.digest += s.nodeDigest(hash, n)
-	r.Stat = n.stat()
-	s.changed(NodeACLChanged, op.Path, n)
+	s.digest -= s.nodeDigest(hash, &n)
+	s.releaseACL(n.acl)
+	n.acl, n.aversion = s.acls.acquire(acl), nextVersion(n.aversion)
+	s.store(&n)
+	s.digest += s.nodeDigest(hash, &n)
+	r.Stat = s.stat(&n)
+	s.changed(Change{Kind: NodeACLChanged, Path: op.Path, Data: n.kept()}, &n)
 	return jute.OK
 }
 
 func (s *State) check(t *Txn, op *Op, r *OpResult) jute.Code {
-	n, code := s.target(op.Path)
+	var n node
+	code := s.target(op.Path, &n)
 	switch {
-	case n == nil:
+	case code != jute.OK:
 		return code
-	case !s.may(t, n, jute.PermRead):
+	case !s.may(t, &n, jute.PermRead):
 		return jute.NoAuth
 	case op.Version != -1 && op.Version != n.version:
 		return jute.BadVersion
 	}
-	r.Stat = n.stat()
+	r.Stat = s.stat(&n)
 	return jute.OK
 }
 
-func (s *State) changed(kind ChangeKind, path string, n *node) {
-	c := Change{Kind: kind, Path: path, Ephemeral: n.ephemeral(), Data: n.bytes(), Stat: n.stat(), ACL: s.listOf(n)}
-	if kind == NodeCreated {
-		c.ParentACL = s.listOf(n.up)
-	}
+// changed tells of a change of a node, which is as it is after it.
+func (s *State) changed(c Change, n *node) {
+	c.Ephemeral, c.Stat, c.ACL = n.ephemeral(), s.stat(n), s.listOf(n)
 	s.step.out.Changes = append(s.step.out.Changes, c)
 }

@@ -104,11 +104,11 @@ func (s *State) overQuota(path string, addBytes, addCount int64) bool {
 	if at == "" {
 		return false
 	}
-	limits, stats := s.find(quotaPath+at+"/"+limitsName), s.find(quotaPath+at+"/"+statsName)
-	if limits == nil || stats == nil {
+	var limits, stats node
+	if !s.at(quotaPath+at+"/"+limitsName, &limits) || !s.at(quotaPath+at+"/"+statsName, &stats) {
 		return false
 	}
-	limit, have := parseTrack(limits.data), parseTrack(stats.data)
+	limit, have := parseTrack(string(limits.data)), parseTrack(string(stats.data))
 	if addCount != 0 && s.over(QuotaExceeded{Path: at, Have: have.count + addCount}, limit.count, limit.hardCount) {
 		return true
 	}
@@ -136,10 +136,11 @@ func (s *State) countQuota(path string, addBytes, addCount int64) {
 		return
 	}
 	statsPath := quotaPath + at + "/" + statsName
-	if n := s.find(statsPath); n != nil {
-		t := parseTrack(n.data)
+	var n node
+	if s.at(statsPath, &n) {
+		t := parseTrack(string(n.data))
 		t.count, t.bytes = t.count+addCount, t.bytes+addBytes
-		s.setStats(statsPath, n, t)
+		s.setStats(statsPath, &n, t)
 	}
 }
 
@@ -148,7 +149,8 @@ func (s *State) setStats(path string, n *node, t track) {
 	hash := hashPath(path)
 	s.digest -= s.nodeDigest(hash, n)
 	s.bytes -= int64(len(n.data))
-	n.setBytes(t.text())
+	s.setBytes(n, t.text())
+	s.store(n)
 	s.bytes += int64(len(n.data))
 	s.digest += s.nodeDigest(hash, n)
 }
@@ -175,8 +177,8 @@ func (s *State) quotaNodeMade(path string, n *node) {
 func (s *State) recount(statsPath string, stats *node, at string) {
 	t := parseTrack("")
 	t.count, t.bytes = 0, 0
-	if top := s.find(at); top != nil {
-		for n := range top.subtree {
+	if top := s.find(at); top != 0 {
+		for n := range s.subtree(top) {
 			t.count, t.bytes = t.count+1, t.bytes+int64(len(n.data))
 		}
 	}
@@ -186,8 +188,9 @@ func (s *State) recount(statsPath string, stats *node, at string) {
 // recountQuota counts anew for the quota of a path, if it has a stats node.
 func (s *State) recountQuota(at string) {
 	path := quotaPath + at + "/" + statsName
-	if n := s.find(path); n != nil {
-		s.recount(path, n, at)
+	var n node
+	if s.at(path, &n) {
+		s.recount(path, &n, at)
 	}
 }
 

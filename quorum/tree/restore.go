@@ -59,6 +59,10 @@ type snapshotReader struct {
 	r   *bufio.Reader
 	crc uint32
 	err error
+
+	eight            []byte   // of fixed
+	acls             []uint32 // the state's numbers of the lists, plus one; 0: not used so far
+	name, data, path []byte   // of the node that is read
 }
 
 func (d *snapshotReader) fail(format string, args ...any) {
@@ -96,22 +100,22 @@ func (d *snapshotReader) bytes(n uint64) []byte {
 	return b
 }
 
-func (d *snapshotReader) string() string { return d.sized(d.uint()) }
+func (d *snapshotReader) string() string { return string(d.into(nil, d.uint())) }
 
-// sized returns the next n bytes as a string, made in one step if the buffer holds them.
-func (d *snapshotReader) sized(n uint64) string {
+// into appends the next n bytes to dst.
+func (d *snapshotReader) into(dst []byte, n uint64) []byte {
 	if d.err != nil || n > bufferSize/2 {
-		return string(d.bytes(n))
+		return append(dst, d.bytes(n)...)
 	}
 	b, err := d.r.Peek(int(n))
 	if err != nil {
 		d.short(err)
-		return ""
+		return dst
 	}
 	d.crc = crc32.Update(d.crc, castagnoli(), b)
-	s := string(b)
+	dst = append(dst, b...)
 	_, _ = d.r.Discard(int(n)) // they were peeked
-	return s
+	return dst
 }
 
 func (d *snapshotReader) uint() uint64 {
@@ -155,11 +159,11 @@ func (d *snapshotReader) uint32() uint32 {
 }
 
 func (d *snapshotReader) fixed() uint64 {
-	b := d.bytes(8)
+	d.eight = d.into(d.eight[:0], 8)
 	if d.err != nil {
 		return 0
 	}
-	return binary.BigEndian.Uint64(b)
+	return binary.BigEndian.Uint64(d.eight)
 }
 
 func (d *snapshotReader) nullable() []byte {
@@ -204,12 +208,14 @@ func (d *snapshotReader) sessions(s *State) {
 
 // open is a node whose children are still to come.
 type open struct {
-	node *node
-	size int // of its path; the root's is empty
+	node nodeID
+	size int    // of its path; the root's is empty
+	kids uint64 // how many children it has
 	left uint64
 }
 
 func (d *snapshotReader) nodes(s *State, lists [][]jute.ACL) {
+	d.acls = make([]uint32, len(lists))
 	stack := []open{{left: 1}}
 	for total := d.uint(); total > 0 && d.err == nil; total-- {
 		for len(stack) > 0 && stack[len(stack)-1].left == 0 {
@@ -220,91 +226,124 @@ func (d *snapshotReader) nodes(s *State, lists [][]jute.ACL) {
 			return
 		}
 		above := &stack[len(stack)-1]
-		above.left--
 		n, kids := d.node(s, lists)
-		if d.err != nil {
+		if d.err != nil || !d.place(s, above, &n, kids) {
 			return
 		}
-		size := d.place(s, above, n)
-		if d.err != nil {
-			return
-		}
+		above.left--
 		s.nodes++
 		s.bytes += int64(len(n.data))
-		s.register(n)
+		s.register(n.id, n.owner)
 		if n.name == limitsName {
-			if at, ok := quotaFor(n.path()); ok {
+			if at, ok := quotaFor(string(d.path)); ok {
 				s.quotas[at] = struct{}{}
 			}
 		}
-		stack = append(stack, open{n, size, kids})
+		stack = append(stack, open{n.id, len(d.path), kids, kids})
 	}
 	for _, o := range stack {
 		if o.left > 0 {
 			d.fail("fewer nodes than their parents have")
 		}
 	}
-	if d.err == nil && s.root == nil {
+	if d.err == nil && s.root == 0 {
 		d.fail("no root")
-		return
-	}
-	if d.err == nil {
-		s.sumUp()
 	}
 }
 
-// node reads one node and how many children it has.
-func (d *snapshotReader) node(s *State, lists [][]jute.ACL) (*node, uint64) {
-	n := &node{name: d.string()}
-	kids := d.uint()
-	size := d.uint()
-	if size > 0 {
-		n.data = d.sized(size - 1)
+// node reads one node and how many children it has. Its name and data are d's own, until the
+// next one.
+func (d *snapshotReader) node(s *State, lists [][]jute.ACL) (n node, kids uint64) {
+	d.name = d.into(d.name[:0], d.uint())
+	n.name = text(d.name)
+	kids = d.uint()
+	if size := d.uint(); size > 0 {
+		d.data = d.into(d.data[:0], size-1)
+		n.data = d.data
+		if n.data == nil {
+			n.data = []byte{}
+		}
 	}
-	n.sum = hashString(hashSeed, n.data)
 	acl := d.uint()
-	if acl >= uint64(len(lists)) {
-		d.fail("ACL %d of %d", acl, len(lists))
-		return nil, 0
-	}
-	n.acl = aclRef(s.acls.acquire(lists[acl])).withNull(size == 0)
 	n.czxid = d.int()
 	n.mzxid = n.czxid + d.int()
 	n.ctimeMs = d.int()
 	n.mtimeMs = n.ctimeMs + d.int()
 	n.version = d.int32()
-	m := more{pzxid: n.czxid + d.int(), creates: d.int32(), aversion: d.int32(), owner: int64(d.fixed())}
-	if m.pzxid != n.czxid || m.creates != 0 || m.aversion != 0 || m.owner != 0 {
-		n.more = &m
+	n.pzxid = n.czxid + d.int()
+	n.creates, n.aversion = d.int32(), d.int32()
+	n.owner = int64(d.fixed())
+	if d.err == nil && acl >= uint64(len(lists)) {
+		d.fail("ACL %d of %d", acl, len(lists))
+	}
+	if d.err != nil {
+		return n, 0
+	}
+	n.acl = d.list(s, lists, acl)
+	if cap(d.data) > maxScratchBytes {
+		d.data = nil
 	}
 	return n, kids
 }
 
-// place puts n below its parent and returns the length of its path.
-func (d *snapshotReader) place(s *State, above *open, n *node) int {
-	if above.node == nil {
-		if n.name != "" {
-			d.fail("a root with the name %q", n.name)
-		}
-		s.root = n
+// list counts one more user of the list that has a number in the snapshot, and returns the
+// number in the state.
+func (d *snapshotReader) list(s *State, lists [][]jute.ACL, number uint64) uint32 {
+	if at := d.acls[number]; at != 0 {
+		s.acls.entries[at-1].refs++
+		return at - 1
+	}
+	at := s.acls.acquire(lists[number])
+	d.acls[number] = at + 1
+	return at
+}
+
+// place stores n with room for so many children, puts it below its parent and leaves its path
+// in d.path.
+func (d *snapshotReader) place(s *State, above *open, n *node, kids uint64) bool {
+	root := above.node == 0
+	switch {
+	case root && n.name != "":
+		d.fail("a root with the name %q", n.name)
+		return false
+	case root:
 		s.bytes++
-		return 0
+	case n.name == "" || strings.ContainsAny(n.name, "/\x00") || s.child(above.node, n.name) != 0:
+		d.fail("a child of %q with the name %q, which is bad or there already", s.path(above.node), n.name)
+		return false
+	default:
+		d.path = append(append(d.path[:above.size], '/'), n.name...)
+		s.bytes += int64(len(d.path))
 	}
-	if n.name == "" || strings.ContainsAny(n.name, "/\x00") || s.child(above.node, n.name) != nil {
-		d.fail("a child of %q with the name %q, which is bad or there already", above.node.path(), n.name)
-		return 0
+	n.id, n.up = s.recs.New(), above.node
+	switch {
+	case kids > fewKids:
+		n.dir = s.dirs.add(&directory{})
+		s.rehash(s.dirs.list[n.dir], 0)
+	default:
+		n.kids = uint8(kids) // their numbers follow with them
 	}
-	s.attach(above.node, n)
-	size := above.size + 1 + len(n.name)
-	s.bytes += int64(size)
-	return size
+	s.setBytes(n, n.data)
+	s.store(n)
+	s.digest += s.nodeDigest(hashPath(text(d.path)), n)
+	switch {
+	case root:
+		s.root = n.id
+	case above.kids > fewKids:
+		var parent node
+		s.load(above.node, &parent)
+		s.add(s.dirs.list[parent.dir], n.id)
+	default:
+		setKid(s.recs.Get(above.node), int(above.kids-above.left), n.id)
+	}
+	return true
 }
 
 // sumUp makes the nodes' part of the digest.
 func (s *State) sumUp() {
 	var path []byte
-	for n := range s.root.subtree {
-		path = n.appendPath(path[:0])
+	for n := range s.subtree(s.root) {
+		path = s.appendPath(path[:0], n.id)
 		s.digest += s.nodeDigest(hashPath(string(path)), n)
 	}
 }

@@ -293,7 +293,7 @@ func TestTimesAreTheProposers(t *testing.T) {
 
 func TestVersionSkipsMinusOne(t *testing.T) {
 	s := fixture(t)
-	s.find("/a").version = -2
+	alter(t, s, "/a", func(n *node) { n.version = -2 })
 	if o := applyAll(t, s, 0, 0, Txn{Op: set("/a", "x", -2)})[0]; o.Result.Op.Stat.Version != 0 {
 		t.Fatalf("version %d after -2", o.Result.Op.Stat.Version)
 	}
@@ -319,14 +319,14 @@ func TestSequentialNames(t *testing.T) {
 		{999_999_999, "/n-0999999999"}, {1_000_000_000, "/n-1000000000"}, {math.MaxInt32, "/n-2147483647"},
 		{math.MinInt32, "/n--2147483648"}, {-1, "/n--000000001"}, {0, "/n-0000000000"},
 	} {
-		s.find("/p").more.creates = c.creates
+		alter(t, s, "/p", func(n *node) { n.creates = c.creates })
 		if got := name("/p"); got != c.want || got != fmt.Sprintf("/n-%010d", c.creates) {
 			t.Errorf("after %d creations %q, want %q", c.creates, got, c.want)
 		}
 	}
-	s.find("/p").more.creates = math.MaxInt32
+	alter(t, s, "/p", func(n *node) { n.creates = math.MaxInt32 })
 	applyAll(t, s, 0, 0, Txn{Op: mk("/p/one-more", 0)})
-	if got := s.find("/p").creates(); got != math.MinInt32 {
+	if got := nodeAt(t, s, "/p").creates; got != math.MinInt32 {
 		t.Errorf("the counter went to %d", got)
 	}
 }

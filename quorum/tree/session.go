@@ -16,7 +16,7 @@ type session struct {
 	seq       uint32 // of its last write
 	keep      bool
 	last      []byte // with keep: the Result of that write, encoded
-	owned     map[*node]struct{}
+	owned     map[nodeID]struct{}
 }
 
 // SessionInfo is what the state knows of a session.
@@ -39,11 +39,11 @@ func (sess *session) digest() uint64 {
 		uint64(sess.connGen)<<32|uint64(sess.seq))
 }
 
-func (sess *session) own(n *node) {
+func (sess *session) own(id nodeID) {
 	if sess.owned == nil {
-		sess.owned = map[*node]struct{}{}
+		sess.owned = map[nodeID]struct{}{}
 	}
-	sess.owned[n] = struct{}{}
+	sess.owned[id] = struct{}{}
 }
 
 // Session returns what is known of a session, if it is alive.
@@ -126,11 +126,11 @@ func (s *State) createSession(t *Txn, r *Result) jute.Code {
 func (s *State) closeSession(sess *session) {
 	type doomed struct {
 		path string
-		node *node
+		node nodeID
 	}
 	gone := make([]doomed, 0, len(sess.owned))
-	for n := range sess.owned {
-		gone = append(gone, doomed{n.path(), n})
+	for id := range sess.owned {
+		gone = append(gone, doomed{s.path(id), id})
 	}
 	slices.SortFunc(gone, func(a, b doomed) int {
 		if a.path < b.path {
@@ -141,8 +141,10 @@ func (s *State) closeSession(sess *session) {
 	if seededbug.On(seededbug.ExpiredKeepsEphemerals) {
 		gone = nil
 	}
+	var n node
 	for _, d := range gone {
-		s.remove(d.path, d.node)
+		s.load(d.node, &n)
+		s.remove(d.path, &n)
 	}
 	s.digest -= sess.digest()
 	delete(s.sessions, sess.id)

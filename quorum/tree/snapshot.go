@@ -38,8 +38,8 @@ func (s *State) Encode(w io.Writer) error {
 		b = out.flush(appendSession(b, s.sessions[id]))
 	}
 	b = appendUint(b, uint64(s.nodes))
-	for n := range s.root.subtree {
-		b = out.flush(appendNode(b, n, number[n.acl.list()]))
+	for n := range s.subtree(s.root) {
+		b = out.flush(appendNode(b, n, s.kidCount(n), number[n.acl]))
 	}
 	b = appendFixed(b, s.Digest())
 	out.write(b)
@@ -50,8 +50,8 @@ func (s *State) Encode(w io.Writer) error {
 // usedACLs returns the lists in the order in which Walk meets them, and their new numbers.
 func (s *State) usedACLs() (lists [][]jute.ACL, number []uint64) {
 	number = make([]uint64, len(s.acls.entries))
-	for n := range s.root.subtree {
-		at := n.acl.list()
+	for n := range s.subtree(s.root) {
+		at := n.acl
 		if number[at] == 0 {
 			lists = append(lists, s.acls.entries[at].list)
 			number[at] = uint64(len(lists)) // plus one for now
@@ -70,18 +70,18 @@ func appendSession(b []byte, sess *session) []byte {
 	return append(appendUint(b, uint64(len(sess.last))), sess.last...)
 }
 
-func appendNode(b []byte, n *node, acl uint64) []byte {
-	b = appendUint(appendString(b, n.name), uint64(len(n.kids())))
-	if n.acl.null() {
+func appendNode(b []byte, n *node, kids int, acl uint64) []byte {
+	b = appendUint(appendString(b, n.name), uint64(kids))
+	if n.null {
 		b = append(b, 0)
 	} else {
 		b = append(appendUint(b, uint64(len(n.data))+1), n.data...)
 	}
 	b = appendInt(appendInt(appendUint(b, acl), n.czxid), n.mzxid-n.czxid)
 	b = appendInt(appendInt(b, n.ctimeMs), n.mtimeMs-n.ctimeMs)
-	b = appendInt(appendInt(b, int64(n.version)), n.pzxid()-n.czxid)
-	b = appendInt(appendInt(b, int64(n.creates())), int64(n.aversion()))
-	return appendFixed(b, uint64(n.owner()))
+	b = appendInt(appendInt(b, int64(n.version)), n.pzxid-n.czxid)
+	b = appendInt(appendInt(b, int64(n.creates)), int64(n.aversion))
+	return appendFixed(b, uint64(n.owner))
 }
 
 // snapshotWriter writes what is over bufferSize and keeps the CRC.

@@ -4,13 +4,18 @@ import (
 	"hash/maphash"
 
 	"github.com/millrace/millrace/quorum/jute"
+	"github.com/millrace/millrace/quorum/tree/internal/arena"
 )
 
 // State is the tree, its sessions and counters at one zxid. It has no lock: who calls Apply
 // keeps readers out meanwhile, and readers may share.
 type State struct {
-	seed   maphash.Seed // of the children's tables; nothing that is visible depends on it
-	root   *node
+	seed   maphash.Seed // of the directories' tables; nothing that is visible depends on it
+	recs   arena.Arena  // the nodes, as record.go packs them
+	dirs   numbered[*directory]
+	blobs  numbered[blob]
+	packed []byte // scratch
+	root   nodeID
 	zxid   int64
 	timeMs int64 // of the last entry; may go back
 	nodes  int   // in the tree, with the root
@@ -18,7 +23,7 @@ type State struct {
 	acls   aclTable
 
 	sessions map[int64]*session
-	reapable map[*node]struct{}  // containers and TTL nodes
+	reapable map[nodeID]struct{} // containers and TTL nodes
 	quotas   map[string]struct{} // the paths that have a zookeeper_limits node
 
 	secret []byte
@@ -34,78 +39,71 @@ type State struct {
 func New() *State {
 	s := newEmpty()
 	// ZooKeeper makes these without counting them, so the root's cversion is -1 at first.
-	s.root = &node{sum: hashString(hashSeed, "")}
-	s.acls.acquire(jute.OpenACL())
+	s.root = s.recs.New()
+	root := node{id: s.root, acl: s.acls.acquire(jute.OpenACL())}
+	s.store(&root)
 	s.nodes, s.bytes = 1, 1
-	s.digest += s.nodeDigest(hashPath("/"), s.root)
-	system := s.plant(s.root, systemPath, &node{name: "zookeeper"}, jute.OpenACL())
-	s.plant(system, quotaPath, &node{name: "quota"}, jute.OpenACL())
-	config := &node{name: "config", more: &more{aversion: -1}}
-	s.plant(system, ConfigPath, config, []jute.ACL{{Perms: jute.PermRead, ID: jute.WorldAnyone}})
+	s.digest += s.nodeDigest(hashPath("/"), &root)
+	s.plant(systemPath, node{}, jute.OpenACL())
+	s.plant(quotaPath, node{}, jute.OpenACL())
+	s.plant(ConfigPath, node{aversion: -1}, []jute.ACL{{Perms: jute.PermRead, ID: jute.WorldAnyone}})
 	return s
 }
 
 func newEmpty() *State {
 	return &State{
 		seed: maphash.MakeSeed(), acls: newACLTable(),
-		sessions: map[int64]*session{}, reapable: map[*node]struct{}{}, quotas: map[string]struct{}{},
+		sessions: map[int64]*session{}, reapable: map[nodeID]struct{}{}, quotas: map[string]struct{}{},
 	}
 }
 
-// plant puts n, which is whole but for its place, data hash and ACL, below parent without
-// counting a creation.
-func (s *State) plant(parent *node, path string, n *node, acl []jute.ACL) *node {
-	parentPath, _, _ := split(path)
+// plant puts n, which is whole but for its place, number and ACL, at a path, without counting
+// a creation.
+func (s *State) plant(path string, n node, acl []jute.ACL) {
+	parentPath, name, _ := split(path)
+	var parent node
+	s.at(parentPath, &parent)
 	at := hashPath(parentPath)
-	s.digest -= s.nodeDigest(at, parent)
-	n.acl = n.acl.withList(s.acls.acquire(acl))
-	n.sum = hashString(hashSeed, n.data)
-	s.attach(parent, n)
+	s.digest -= s.nodeDigest(at, &parent)
+	n.id, n.up, n.name, n.acl = s.recs.New(), parent.id, name, s.acls.acquire(acl)
+	s.store(&n)
+	s.attach(&parent, n.id)
+	s.store(&parent)
 	s.nodes++
 	s.bytes += int64(len(path) + len(n.data))
-	s.digest += s.nodeDigest(at, parent) + s.nodeDigest(hashPath(path), n)
-	return n
-}
-
-// attach puts n below parent, as the last.
-func (s *State) attach(parent, n *node) {
-	m := parent.extend()
-	if m.kids == nil {
-		m.kids = &children{}
-	}
-	n.up = parent
-	m.kids.add(s.seed, n)
+	s.digest += s.nodeDigest(at, &parent) + s.nodeDigest(hashPath(path), &n)
 }
 
 // listOf returns a node's ACL.
-func (s *State) listOf(n *node) []jute.ACL { return s.acls.entries[n.acl.list()].list }
+func (s *State) listOf(n *node) []jute.ACL { return s.acls.entries[n.acl].list }
 
-// child returns a child of n by name, or nil.
-func (s *State) child(n *node, name string) *node {
-	if n.more == nil {
-		return nil
-	}
-	return n.more.kids.get(s.seed, name)
-}
-
-// find returns the node at path, or nil. The root has two names, as in ZooKeeper: "" and "/".
-func (s *State) find(path string) *node {
+// find returns the number of the node at path, or 0. The root has two names, as in ZooKeeper:
+// "" and "/".
+func (s *State) find(path string) nodeID {
 	if path == "" || path == "/" {
 		return s.root
 	}
 	if path[0] != '/' {
-		return nil
+		return 0
 	}
-	n := s.root
+	id, _ := s.walk(path)
+	return id
+}
+
+// walk returns the number and the record of the node at a path that begins with a slash and
+// goes on, or 0.
+func (s *State) walk(path string) (nodeID, []byte) {
+	rec := s.recs.Get(s.root)
 	for from := 1; ; {
 		to := from
 		for to < len(path) && path[to] != '/' {
 			to++
 		}
-		if n = s.child(n, path[from:to]); n == nil || to == len(path) {
-			return n
+		id, kid := s.childIn(rec, path[from:to])
+		if id == 0 || to == len(path) {
+			return id, kid
 		}
-		from = to + 1
+		rec, from = kid, to+1
 	}
 }
 

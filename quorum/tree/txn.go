@@ -111,7 +111,7 @@ const (
 // Change is one change of one node, in the order in which they happened. Data and Stat are
 // those after it (none for NodeDeleted), ACL too (of NodeDeleted: the one it had). ParentACL is
 // there for NodeCreated and NodeDeleted, of a parent that the same transaction may delete. They
-// belong to the state: they are not written to.
+// are not written to; Data is mostly a part of the entry, so who keeps it copies it.
 type Change struct {
 	Kind      ChangeKind
 	Path      string

@@ -9,10 +9,15 @@ type step struct {
 
 	recording bool
 	notes     []undo
-	// released are ACLs with a user less: only when the step stands, so that a number that a
-	// note holds stays good.
-	released []uint32
-	before   totals
+	saved     []byte // records as they were, for the notes
+	// What the step let go is free only when it stands, so that a number that a note holds
+	// stays good.
+	freeACLs  []uint32
+	freeNodes []nodeID
+	freeBlobs []uint32
+	freeDirs  []uint32
+	fewLeft   []nodeID // nodes whose directory has few children left
+	before    totals
 }
 
 // totals are the sums that are simply put back.
@@ -25,18 +30,18 @@ type totals struct {
 type undoKind uint8
 
 const (
-	undoChange   undoKind = iota // node was was
+	undoChange   undoKind = iota // node's record was another
 	undoCreate                   // node was made, as the last child of its parent
-	undoDelete                   // node was deleted at position at
+	undoDelete                   // node was deleted at position at of its parent's children
 	undoQuotaOn                  // path got a quota
 	undoQuotaOff                 // path lost one
 )
 
 type undo struct {
 	kind undoKind
-	node *node
-	was  node
-	more more // if was.more is not nil
+	node nodeID
+	from int // undoChange and undoDelete: its record is saved[from:to]
+	to   int
 	at   int
 	path string
 	acl  bool // undoChange: node has a list of its own by now
@@ -48,27 +53,66 @@ func (s *State) note(u undo) {
 	}
 }
 
-// save is called before a node changes in itself (its children apart).
+// save is called before a node changes.
 func (s *State) save(n *node) { s.saveWith(n, false) }
 
 func (s *State) saveWith(n *node, newACL bool) {
-	if !s.step.recording {
+	if s.step.recording {
+		s.noteRecord(undo{kind: undoChange, node: n.id, acl: newACL})
+	}
+}
+
+// noteRecord notes u with the record that its node has.
+func (s *State) noteRecord(u undo) {
+	u.from = len(s.step.saved)
+	s.step.saved = append(s.step.saved, s.recs.Get(u.node)...)
+	u.to = len(s.step.saved)
+	s.step.notes = append(s.step.notes, u)
+}
+
+// discard deletes the record of a node that had a position among its parent's children.
+func (s *State) discard(n *node, at int) {
+	s.releaseBlob(n.blob)
+	s.releaseDir(n.dir)
+	if s.step.recording {
+		s.noteRecord(undo{kind: undoDelete, node: n.id, at: at})
+		s.recs.Delete(n.id)
+		s.step.freeNodes = append(s.step.freeNodes, n.id)
 		return
 	}
-	u := undo{kind: undoChange, node: n, was: *n, acl: newACL}
-	if n.more != nil {
-		u.more = *n.more
-	}
-	s.step.notes = append(s.step.notes, u)
+	s.recs.Delete(n.id)
+	s.recs.Release(n.id)
 }
 
 // releaseACL is called when a node does not use a list any more.
 func (s *State) releaseACL(list uint32) {
 	if s.step.recording {
-		s.step.released = append(s.step.released, list)
+		s.step.freeACLs = append(s.step.freeACLs, list)
 		return
 	}
 	s.acls.release(list)
+}
+
+// releaseBlob is called when a node does not use a blob any more; 0 is none.
+func (s *State) releaseBlob(number uint32) {
+	switch {
+	case number == 0:
+	case s.step.recording:
+		s.step.freeBlobs = append(s.step.freeBlobs, number)
+	default:
+		s.blobs.remove(number)
+	}
+}
+
+// releaseDir is called when a node is gone that had a directory; 0 is none.
+func (s *State) releaseDir(number uint32) {
+	switch {
+	case number == 0:
+	case s.step.recording:
+		s.step.freeDirs = append(s.step.freeDirs, number)
+	default:
+		s.dirs.remove(number)
+	}
 }
 
 // record begins to take notes.
@@ -79,8 +123,27 @@ func (s *State) record() {
 
 // commit ends the notes: what was done stands.
 func (s *State) commit() {
-	for _, list := range s.step.released {
+	st := &s.step
+	st.recording = false
+	for _, id := range st.fewLeft {
+		if d := s.dirOf(id); d != nil && len(d.list) <= fewKids/2 {
+			var n node
+			s.load(id, &n)
+			s.undirect(&n)
+			s.store(&n)
+		}
+	}
+	for _, list := range st.freeACLs {
 		s.acls.release(list)
+	}
+	for _, id := range st.freeNodes {
+		s.recs.Release(id)
+	}
+	for _, number := range st.freeBlobs {
+		s.blobs.remove(number)
+	}
+	for _, number := range st.freeDirs {
+		s.dirs.remove(number)
 	}
 	s.forget()
 }
@@ -96,33 +159,76 @@ func (s *State) rollback() {
 }
 
 func (s *State) forget() {
-	s.step.recording = false
-	clear(s.step.notes)
-	s.step.notes, s.step.released = s.step.notes[:0], s.step.released[:0]
+	st := &s.step
+	st.recording = false
+	clear(st.notes)
+	st.notes, st.saved = st.notes[:0], st.saved[:0]
+	st.freeACLs, st.freeNodes, st.freeBlobs, st.freeDirs = st.freeACLs[:0], st.freeNodes[:0], st.freeBlobs[:0], st.freeDirs[:0]
+	st.fewLeft = st.fewLeft[:0]
+	if cap(st.saved) > maxScratchBytes {
+		st.saved = nil
+	}
+	if cap(st.notes) > maxScratch {
+		st.notes, st.freeACLs, st.freeNodes, st.freeBlobs, st.freeDirs, st.fewLeft = nil, nil, nil, nil, nil, nil
+	}
 }
 
+// takeBack undoes one note. The children of a node that are in its record come back with it,
+// those in a directory one by one.
 func (s *State) takeBack(u *undo) {
+	var n node
 	switch u.kind {
 	case undoChange:
-		if u.acl {
-			s.acls.release(u.node.acl.list())
-		}
-		now := u.node.more
-		*u.node = u.was
-		if u.was.more != nil {
-			*now = u.more
-		}
+		s.takeBackChange(u)
 	case undoCreate:
-		kids := u.node.up.more.kids
-		kids.remove(s.seed, len(kids.list)-1)
-		s.disown(u.node)
-		s.acls.release(u.node.acl.list())
+		s.load(u.node, &n)
+		if d := s.dirOf(n.up); d != nil {
+			s.removeAt(d, len(d.list)-1)
+		}
+		s.disown(n.id, n.owner)
+		s.acls.release(n.acl)
+		s.releaseBlob(n.blob)
+		s.recs.Delete(n.id)
+		s.recs.Release(n.id)
 	case undoDelete:
-		u.node.up.more.kids.insert(s.seed, u.node, u.at)
-		s.register(u.node)
+		s.recs.Put(u.node, s.step.saved[u.from:u.to])
+		s.load(u.node, &n)
+		if d := s.dirOf(n.up); d != nil {
+			s.insertAt(d, n.id, u.at)
+		}
+		s.register(n.id, n.owner)
 	case undoQuotaOn:
 		delete(s.quotas, u.path)
 	case undoQuotaOff:
 		s.quotas[u.path] = struct{}{}
 	}
+}
+
+// takeBackChange gives a node its old record, and lets go what only the new one has.
+func (s *State) takeBackChange(u *undo) {
+	var now, was node
+	now.unpack(s.recs.Get(u.node))
+	was.unpack(s.step.saved[u.from:u.to])
+	if u.acl {
+		s.acls.release(now.acl)
+	}
+	if now.blob != was.blob {
+		s.releaseBlob(now.blob)
+	}
+	if now.dir != was.dir {
+		s.releaseDir(now.dir)
+	}
+	s.recs.Put(u.node, s.step.saved[u.from:u.to])
+}
+
+// dirOf returns the directory of a node's children, nil if it has none or is deleted.
+func (s *State) dirOf(id nodeID) *directory {
+	var n node
+	if s.recs.Has(id) {
+		n.unpack(s.recs.Get(id))
+	}
+	if n.dir == 0 {
+		return nil
+	}
+	return s.dirs.list[n.dir]
 }
