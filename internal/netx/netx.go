@@ -165,7 +165,7 @@ func (c *Conn) WriteShort(p []byte) error {
 }
 
 // WriteMore writes all of p and tells the kernel that more follows at once, so that it
-// does not send a short packet. The last write of a reply must be Write or SendRange.
+// does not send a short packet. The last write of a reply must be another.
 func (c *Conn) WriteMore(p []byte) error {
 	if c.raw == nil {
 		_, err := c.Conn.Write(p)

@@ -2,9 +2,14 @@ package proxy
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/internal/testkit/zkserver"
 )
 
@@ -86,6 +91,19 @@ func faults() []fault {
 				return err
 			}
 			return l.Start()
+		}},
+		{"a server loses its disk", func(_ context.Context, w *world) error {
+			a, _ := w.two()
+			s := w.e.Servers[a-1]
+			if err := errors.Join(s.Kill(), s.Wipe(), s.Start()); err != nil {
+				return err
+			}
+			// It is another server now, and has no vote until it has caught up.
+			if !strings.Contains(s.Log(), "it joins anew") {
+				return fmt.Errorf("server %d takes itself for the one whose data is gone; its log ends with:\n%s", a, s.Log())
+			}
+			testkit.WaitFor(w.t, patience, fmt.Sprintf("the vote of server %d", a), func() bool { return slices.Contains([]string{"follower", "leader"}, s.Mode()) })
+			return nil
 		}},
 		{"the leader stops for longer than a session", func(ctx context.Context, w *world) error {
 			l, err := w.e.Leader()

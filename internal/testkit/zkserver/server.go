@@ -60,6 +60,14 @@ func (s *Server) write() error {
 		os.WriteFile(s.ConfigFile(), []byte(s.ensemble.zooCfg(s)), 0o644))
 }
 
+// Wipe takes everything from a server that is down but its number: a new disk.
+func (s *Server) Wipe() error {
+	if s.proc != nil && s.proc.Running() {
+		return fmt.Errorf("server %d runs", s.ID)
+	}
+	return errors.Join(os.RemoveAll(s.DataDir()), s.write())
+}
+
 // Start starts the server and returns once it serves.
 func (s *Server) Start() error {
 	if err := s.StartOnly(); err != nil {
@@ -187,7 +195,7 @@ func (s *Server) Exit() error {
 
 // Log returns the end of what the server printed, over all its starts.
 func (s *Server) Log() string {
-	const tailBytes = 2 << 10
+	const tailBytes = 8 << 10
 	text, err := os.ReadFile(s.logFile())
 	if err != nil {
 		return err.Error()
