@@ -6,7 +6,42 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/millrace/millrace/internal/netx"
 )
+
+// peerConn is a connection to another server, which reads and writes as netx does: most of what the
+// servers tell each other is short. One goroutine reads it and one writes it at a time.
+type peerConn struct {
+	net.Conn
+	x    *netx.Conn
+	room []byte
+}
+
+func newPeerConn(c net.Conn) *peerConn { return &peerConn{Conn: c, x: netx.Wrap(c)} }
+
+func (c *peerConn) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	c.room = p
+	n, err := c.x.ReadInto(c)
+	c.room = nil
+	return n, err
+}
+
+// Lend implements netx.Lender.
+func (c *peerConn) Lend() []byte { return c.room }
+
+// Sleep implements netx.Lender.
+func (c *peerConn) Sleep() bool { return true }
+
+func (c *peerConn) Write(p []byte) (int, error) {
+	if err := c.x.WriteShort(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
 
 // connSet is the connections of one port, so that all can be broken at once.
 type connSet struct {
@@ -70,10 +105,11 @@ func (n *Node) dialPeer(ctx context.Context, port byte, to string, any bool) (ne
 	defer cancel()
 	timer := n.clock.AfterFunc(n.opt.dialTimeout(), cancel)
 	defer timer.Stop()
-	conn, err := n.opt.Net.Dial(ctx, addr)
+	dialed, err := n.opt.Net.Dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
+	conn := newPeerConn(dialed)
 	p := preface{port: port, cluster: n.clusterID(), from: string(n.me()), to: to}
 	if any {
 		p.to = ""

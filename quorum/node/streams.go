@@ -273,13 +273,14 @@ func (p *peerStream) takeCall(b *body) error {
 // listenRPC serves the calls of other servers.
 func (n *Node) listenRPC(listener net.Listener) {
 	for {
-		conn, err := listener.Accept()
+		called, err := listener.Accept()
 		if err != nil {
 			if !n.pause(acceptRetry, nil) {
 				return
 			}
 			continue
 		}
+		conn := newPeerConn(called)
 		if n.rpcConns.add(conn) {
 			n.run(func() { n.serveRPC(conn) })
 		}

@@ -88,10 +88,11 @@ type streamLayer struct {
 // is in a goroutine of its own.
 func (l *streamLayer) Accept() (net.Conn, error) {
 	for {
-		conn, err := l.listener.Accept()
+		called, err := l.listener.Accept()
 		if err != nil {
 			return nil, err
 		}
+		conn := newPeerConn(called)
 		if l.conns.add(conn) {
 			return &layerConn{Conn: conn, layer: l, called: true}, nil
 		}

@@ -145,7 +145,7 @@ func (c *conn) drainLocked() {
 		c.out = nil
 		c.inflight = len(out.b)
 		c.mu.Unlock()
-		_, err := c.nc.Write(out.b)
+		err := c.x.WriteShort(out.b)
 		c.srv.chunks.put(out)
 		c.mu.Lock()
 		c.inflight = 0
