@@ -103,27 +103,14 @@ func (w *writeOp) gather() (k int) {
 	return k
 }
 
-// all writes p whole; false means that the poller should wait and call again.
-func (w *writeOp) all(fd uintptr) bool {
-	for len(w.buf) > 0 {
-		n, err := writeNow(fd, w.buf)
-		switch err {
-		case 0:
-			w.buf = w.buf[n:]
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return false
-		default:
-			w.err = err
-			return true
-		}
-	}
-	return true
-}
+func (w *writeOp) all(fd uintptr) bool  { return w.whole(fd, false) }
+func (w *writeOp) send(fd uintptr) bool { return w.whole(fd, true) }
 
-func (w *writeOp) send(fd uintptr) bool {
+// whole writes w.buf to its end; more tells the kernel that more follows. False means that the
+// poller should wait and call again.
+func (w *writeOp) whole(fd uintptr, more bool) bool {
 	for len(w.buf) > 0 {
-		n, err := unix.SendmsgN(int(fd), w.buf, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL)
+		n, err := writeOnce(fd, w.buf, more)
 		switch err {
 		case nil:
 			w.buf = w.buf[n:]
@@ -136,6 +123,18 @@ func (w *writeOp) send(fd uintptr) bool {
 		}
 	}
 	return true
+}
+
+// writeOnce tells the scheduler when more follows: what is long goes that way.
+func writeOnce(fd uintptr, p []byte, more bool) (int, error) {
+	if more {
+		return unix.SendmsgN(int(fd), p, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL)
+	}
+	n, errno := writeNow(fd, p)
+	if errno != 0 {
+		return 0, errno
+	}
+	return n, nil
 }
 
 // try writes once and never waits: whatever the socket does not take at once is left.
