@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/internal/clock"
-	"github.com/millrace/millrace/internal/netx"
+	"github.com/millrace/millrace/internal/netx/ports"
 	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/internal/vfs/osfs"
 	"github.com/millrace/millrace/quorum/raftlog"
@@ -108,13 +109,12 @@ func TestImportIntoAnEnsemble(t *testing.T) {
 	}
 }
 
-// freePort is a port that nobody listens on now.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := netx.TCP{}.Listen(t.Context(), "127.0.0.1:0")
+	r, err := ports.Reserve(1)
 	must(t, err)
-	defer l.Close()
-	return portOf(l.Addr().String())
+	t.Cleanup(func() { must(t, r.Close()) })
+	return strconv.Itoa(r.Numbers[0])
 }
 
 func portOf(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }

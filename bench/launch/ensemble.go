@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/millrace/millrace/internal/netx/ports"
 )
 
 // ConfigWord in a command stands for the path of the member's zoo.cfg.
@@ -33,6 +35,7 @@ type EnsembleOptions struct {
 type Ensemble struct {
 	Members []*Member
 	dir     string
+	ports   *ports.Reserved
 }
 
 // Member is one server; it keeps its folder and ports while it is down.
@@ -79,19 +82,20 @@ func (e *Ensemble) start(ctx context.Context, o EnsembleOptions) error {
 
 // layOut writes the folders and configurations.
 func (e *Ensemble) layOut(o EnsembleOptions) error {
-	ports, err := freePorts(3 * o.Servers)
-	if err != nil {
+	var err error
+	if e.ports, err = ports.Reserve(3 * o.Servers); err != nil {
 		return err
 	}
+	numbers := e.ports.Numbers
 	var servers strings.Builder
 	for i := range o.Servers {
-		fmt.Fprintf(&servers, "server.%d=127.0.0.1:%d:%d\n", i+1, ports[3*i+1], ports[3*i+2])
+		fmt.Fprintf(&servers, "server.%d=127.0.0.1:%d:%d\n", i+1, numbers[3*i+1], numbers[3*i+2])
 	}
 	for i := range o.Servers {
-		m := &Member{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[3*i])), dir: filepath.Join(e.dir, strconv.Itoa(i+1)), timeout: o.Timeout}
+		m := &Member{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(numbers[3*i])), dir: filepath.Join(e.dir, strconv.Itoa(i+1)), timeout: o.Timeout}
 		data := filepath.Join(m.dir, "data")
 		text := fmt.Sprintf("tickTime=%d\ninitLimit=10\nsyncLimit=5\ndataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\nadmin.enableServer=false\n4lw.commands.whitelist=*\n%s\n",
-			o.TickMs, data, ports[3*i], strings.Join(o.Config, "\n"))
+			o.TickMs, data, numbers[3*i], strings.Join(o.Config, "\n"))
 		if o.Servers > 1 {
 			text += servers.String()
 		}
@@ -116,21 +120,6 @@ func command(words []string, file string) []string {
 		argv = append(argv, file)
 	}
 	return argv
-}
-
-// freePorts finds ports that are free now. Another process may take one before the server
-// does; the server then says so.
-func freePorts(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // all at the end, so that they differ
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports, nil
 }
 
 func (m *Member) spawn() error {
@@ -233,5 +222,5 @@ func (e *Ensemble) Stop(ctx context.Context) error {
 	for _, m := range e.Members {
 		errs = append(errs, m.Stop(ctx))
 	}
-	return errors.Join(append(errs, os.RemoveAll(e.dir))...)
+	return errors.Join(append(errs, e.ports.Close(), os.RemoveAll(e.dir))...)
 }

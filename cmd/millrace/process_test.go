@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/millrace/millrace/internal/netx/ports"
 )
 
 // TestMain makes the test binary a millrace when it is called by that name: the tests
@@ -62,13 +63,12 @@ func must(t *testing.T, err error) {
 // quickExit is the environment in which the race detector does not wait a second at exit.
 func quickExit() []string { return append(os.Environ(), "GORACE=atexit_sleep_ms=0") }
 
-// freePort is a port that nobody listens on now.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	r, err := ports.Reserve(1)
 	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(func() { must(t, r.Close()) })
+	return fmt.Sprintf("127.0.0.1:%d", r.Numbers[0])
 }
 
 // runTool runs a script of home and returns its output; a failure is told by code.

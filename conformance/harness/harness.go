@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/internal/netx/ports"
 	"github.com/millrace/millrace/internal/testkit/process"
 )
 
@@ -47,8 +48,7 @@ type Broker struct {
 	argv    []string
 	dir     string
 	ownsDir bool
-	port    int
-	admin   int
+	ports   *ports.Reserved // the listener's and the admin port
 	proc    *process.Process
 }
 
@@ -80,10 +80,7 @@ func Prepare(o Options) (*Broker, error) {
 		}
 		b.ownsDir = true
 	}
-	if b.port, err = process.FreePort(); err == nil {
-		b.admin, err = process.FreePort()
-	}
-	if err == nil {
+	if b.ports, err = ports.Reserve(2); err == nil {
 		err = b.Configure(nil)
 	}
 	if err != nil {
@@ -155,10 +152,10 @@ func (b *Broker) propertiesFile() string { return filepath.Join(b.dir, "server.p
 func (b *Broker) logFile() string { return filepath.Join(b.dir, "broker.log") }
 
 // Bootstrap is the broker's address.
-func (b *Broker) Bootstrap() string { return fmt.Sprintf("127.0.0.1:%d", b.port) }
+func (b *Broker) Bootstrap() string { return fmt.Sprintf("127.0.0.1:%d", b.ports.Numbers[0]) }
 
 // AdminAddr is the address of its admin port, where the broker has one.
-func (b *Broker) AdminAddr() string { return fmt.Sprintf("127.0.0.1:%d", b.admin) }
+func (b *Broker) AdminAddr() string { return fmt.Sprintf("127.0.0.1:%d", b.ports.Numbers[1]) }
 
 // DataDir is the folder of its logs.
 func (b *Broker) DataDir() string {
@@ -270,7 +267,7 @@ func (b *Broker) PID() int {
 
 // Close kills the broker if it runs and removes its folder if that is temporary.
 func (b *Broker) Close() error {
-	err := b.Kill()
+	err := errors.Join(b.Kill(), b.ports.Close())
 	if b.ownsDir {
 		err = errors.Join(err, os.RemoveAll(b.dir))
 	}

@@ -1,12 +1,8 @@
-// Package process runs the servers that the suites test: as children that die with the
-// test, on ports that no outgoing connection takes.
+// Package process runs the servers that the suites test, as children that die with the test.
 package process
 
 import (
 	"errors"
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -82,28 +78,4 @@ func (p *Process) Kill() error {
 	}
 	<-p.done
 	return nil
-}
-
-// FreePort finds a port of loopback that nobody listens on, below the ports that the
-// system gives to outgoing connections: a client that dials a port of that range while
-// its server is down can be connected to itself, and then holds the port.
-func FreePort() (int, error) {
-	low, high := 10240, outgoingPortsFrom()
-	var err error
-	for range 100 {
-		port := low + rand.IntN(high-low)
-		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, fmt.Errorf("no free port between %d and %d: %w", low, high, err)
-}
-
-func outgoingPortsFrom() int {
-	low := 32768
-	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
-		fmt.Sscan(string(text), &low)
-	}
-	return max(low, 11000)
 }

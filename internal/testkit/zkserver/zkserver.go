@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/millrace/millrace/internal/testkit/process"
+	"github.com/millrace/millrace/internal/netx/ports"
 )
 
 // Options says what ensemble is wanted. The zero value is one standalone server of Debian's.
@@ -58,6 +58,7 @@ type Ensemble struct {
 	Servers []*Server
 	dir     string
 	opts    Options
+	ports   *ports.Reserved
 }
 
 // Launch starts an ensemble for a test and returns once all of it serves. It is gone after
@@ -112,13 +113,14 @@ func New(o Options) (*Ensemble, error) {
 		return nil, err
 	}
 	e := &Ensemble{dir: dir, opts: o}
-	for id := 1; id <= o.Servers+o.Observers; id++ {
+	servers := o.Servers + o.Observers
+	if e.ports, err = ports.Reserve(4 * servers); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	for id := 1; id <= servers; id++ {
 		s := &Server{ID: id, ensemble: e, observer: id > o.Servers, dir: filepath.Join(dir, strconv.Itoa(id))}
-		for _, p := range []*int{&s.client, &s.quorum, &s.election, &s.admin} {
-			if *p, err = process.FreePort(); err != nil {
-				return nil, errors.Join(err, e.Close())
-			}
-		}
+		of := e.ports.Numbers[4*(id-1):]
+		s.client, s.quorum, s.election, s.admin = of[0], of[1], of[2], of[3]
 		e.Servers = append(e.Servers, s)
 	}
 	for _, s := range e.Servers {
@@ -200,7 +202,7 @@ func (e *Ensemble) Close() error {
 	for _, s := range e.Servers {
 		errs = append(errs, s.Kill())
 	}
-	return errors.Join(append(errs, os.RemoveAll(e.dir))...)
+	return errors.Join(append(errs, e.ports.Close(), os.RemoveAll(e.dir))...)
 }
 
 // keepLogs moves the logs to a folder that stays.
