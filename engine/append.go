@@ -76,7 +76,7 @@ func (l *Log) AppendAsLeader(b record.Batch, leaderEpoch int32, o Origin) (Appen
 		return Appended{}, err
 	}
 	l.appendMu.Lock()
-	a, err := l.appendLocked(b, &pb, &info, leaderEpoch, o)
+	a, err := l.appendLocked(b, &pb, &info, leaderEpoch, o, cfg.FlushMessages == 1)
 	if err == nil {
 		a.MustSync = l.mustSyncLocked(cfg, &a)
 	}
@@ -137,7 +137,7 @@ func putBuffer(buf *[]byte) {
 }
 
 // appendLocked dedupes, stamps and stores one batch.
-func (l *Log) appendLocked(b record.Batch, pb *producer.Batch, info *record.Info, leaderEpoch int32, o Origin) (Appended, error) {
+func (l *Log) appendLocked(b record.Batch, pb *producer.Batch, info *record.Info, leaderEpoch int32, o Origin, syncFollows bool) (Appended, error) {
 	if err := l.Failure(); err != nil {
 		return Appended{}, err
 	}
@@ -155,7 +155,7 @@ func (l *Log) appendLocked(b record.Batch, pb *producer.Batch, info *record.Info
 	}
 	base := l.chain.NextOffset()
 	b.Stamp(base, leaderEpoch)
-	if err := l.storeLocked(b, pb, info); err != nil {
+	if err := l.storeLocked(b, pb, info, syncFollows); err != nil {
 		return Appended{}, err
 	}
 	return Appended{
@@ -165,7 +165,7 @@ func (l *Log) appendLocked(b record.Batch, pb *producer.Batch, info *record.Info
 }
 
 // storeLocked appends a stamped batch and applies it to epochs and producer state.
-func (l *Log) storeLocked(b record.Batch, pb *producer.Batch, info *record.Info) error {
+func (l *Log) storeLocked(b record.Batch, pb *producer.Batch, info *record.Info, syncFollows bool) error {
 	if len(l.replayed) > 0 {
 		if err := l.replayAborted(); err != nil {
 			return l.appendError(err)
@@ -179,7 +179,7 @@ func (l *Log) storeLocked(b record.Batch, pb *producer.Batch, info *record.Info)
 		// Before readers can see the batch: the high watermark may pass it at once.
 		l.firstUnstable.Store(base)
 	}
-	if err := l.chain.Append(b, last, info.MaxTimestamp, base+info.OffsetOfMaxTimestamp); err != nil {
+	if err := l.appendChain(b, info.MaxTimestamp, base+info.OffsetOfMaxTimestamp, syncFollows); err != nil {
 		l.firstUnstable.Store(unstable)
 		return l.appendError(err)
 	}
@@ -195,6 +195,13 @@ func (l *Log) storeLocked(b record.Batch, pb *producer.Batch, info *record.Info)
 		l.firstUnstable.Store(l.producers.FirstUnstable())
 	}
 	return nil
+}
+
+func (l *Log) appendChain(b record.Batch, maxTimestamp, offsetOfMaxTimestamp int64, syncFollows bool) error {
+	if syncFollows {
+		return l.chain.AppendToSync(b, b.LastOffset(), maxTimestamp, offsetOfMaxTimestamp)
+	}
+	return l.chain.Append(b, b.LastOffset(), maxTimestamp, offsetOfMaxTimestamp)
 }
 
 // noteAborted writes an aborted transaction into the transaction index, for read_committed.
@@ -294,7 +301,7 @@ func (l *Log) AppendAsFollower(batches []byte) (Appended, error) {
 	}
 	cfg := l.cfg.Load()
 	l.appendMu.Lock()
-	a, err := l.appendAllLocked(batches)
+	a, err := l.appendAllLocked(batches, cfg.FlushMessages == 1)
 	if a.NextOffset > a.FirstOffset {
 		a.MustSync = l.mustSyncLocked(cfg, &a)
 	}
@@ -304,7 +311,7 @@ func (l *Log) AppendAsFollower(batches []byte) (Appended, error) {
 	return a, err
 }
 
-func (l *Log) appendAllLocked(batches []byte) (Appended, error) {
+func (l *Log) appendAllLocked(batches []byte, syncFollows bool) (Appended, error) {
 	end := l.chain.NextOffset()
 	a := Appended{FirstOffset: end, LastOffset: end - 1, AppendTimeMs: -1, LogStartOffset: l.logStart.Load(), NextOffset: end}
 	for first := true; len(batches) > 0; first = false {
@@ -323,7 +330,7 @@ func (l *Log) appendAllLocked(batches []byte) (Appended, error) {
 		if err != nil {
 			return a, err
 		}
-		if err := l.storeLocked(b, &pb, &info); err != nil {
+		if err := l.storeLocked(b, &pb, &info, syncFollows); err != nil {
 			return a, err
 		}
 		if first {

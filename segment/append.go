@@ -17,10 +17,23 @@ import (
 // An error for which IsDiskFull or vfs.OutOfFiles holds means that nothing was changed; any
 // other poisons the log. One writer; readers see all of b at once when Append returns.
 func (c *Chain) Append(b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64) error {
+	return c.append(b, lastOffset, maxTimestamp, offsetOfMaxTimestamp, false)
+}
+
+// AppendToSync is Append for who asks for a Sync at once and tells nobody of b before that
+// has succeeded. In a segment that began with Config.SyncEveryAppend small batches are kept
+// in memory until the Sync, or a read of them: many then share one write, and the process's
+// end before the Sync takes them as a power cut would. A write that fails is then told by
+// Sync, and by every later Append.
+func (c *Chain) AppendToSync(b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64) error {
+	return c.append(b, lastOffset, maxTimestamp, offsetOfMaxTimestamp, true)
+}
+
+func (c *Chain) append(b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64, syncFollows bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.failed != nil {
-		return c.failed
+	if err := c.failure(); err != nil {
+		return err
 	}
 	s := c.active()
 	if len(b) < record.HeaderBytes || len(b) > maxPosition {
@@ -37,7 +50,7 @@ func (c *Chain) Append(b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp 
 		}
 		c.rolled()
 	}
-	if err := c.write(s, b, lastOffset, maxTimestamp, offsetOfMaxTimestamp); err != nil {
+	if err := c.write(s, b, lastOffset, maxTimestamp, offsetOfMaxTimestamp, syncFollows); err != nil {
 		return c.refuse(err)
 	}
 	return nil
@@ -54,7 +67,7 @@ func (c *Chain) refuse(err error) error {
 
 // write puts b at the active segment's position and publishes it. All space is taken
 // before the first byte is stored.
-func (c *Chain) write(s *segment, b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64) (err error) {
+func (c *Chain) write(s *segment, b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64, syncFollows bool) (err error) {
 	h, err := s.openWrite()
 	if err != nil {
 		return err
@@ -80,7 +93,12 @@ func (c *Chain) write(s *segment, b []byte, lastOffset, maxTimestamp, offsetOfMa
 			return err
 		}
 	}
-	if err := s.put(h, b, position); err != nil {
+	if c.cfg.SyncEveryAppend && h.mapping == nil && n <= zeroBelowBytes && position+n > s.zeroed {
+		if err := s.zeroAhead(h, position, position+n); err != nil {
+			return err
+		}
+	}
+	if err := s.put(h, b, position, syncFollows); err != nil {
 		return err
 	}
 	if position == 0 {

@@ -22,6 +22,7 @@ type Chain struct {
 	conf        atomic.Pointer[Config] // cfg for those who do not hold mu
 	truncations atomic.Int64           // odd while a segment is cut and the list replaced, see Read
 	closed      atomic.Bool            // no file is opened any more
+	lost        atomic.Pointer[error]  // why appended batches never reached the file, see gather
 
 	// Guarded by mu.
 	cfg     Config
@@ -114,6 +115,14 @@ func (c *Chain) poison(err error) error {
 	return c.failed
 }
 
+// failure is why the log is out of service; nil: it is not. mu is held.
+func (c *Chain) failure() error {
+	if lost := c.lost.Load(); lost != nil {
+		return c.poison(*lost)
+	}
+	return c.failed
+}
+
 // Idle gives back what an untouched log needs not hold: the space behind its end, its
 // mappings and its open files. The next append or read takes them again.
 func (c *Chain) Idle() error {
@@ -123,8 +132,8 @@ func (c *Chain) Idle() error {
 	defer c.prepareMu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.failed != nil {
-		return c.failed
+	if err := c.failure(); err != nil {
+		return err
 	}
 	return c.releaseAll()
 }
@@ -138,7 +147,7 @@ func (c *Chain) TryIdle() error {
 		}
 		defer mu.Unlock()
 	}
-	if c.failed != nil {
+	if c.failure() != nil {
 		return nil
 	}
 	errs := []error{c.dropPrepared()}

@@ -86,7 +86,11 @@ func (h *history) work(t *testing.T, rng *randv2.Rand, values *rand.Rand, disk *
 			size = 9000 // by WriteAt, and a segment of its own
 		}
 		b := makeBatch(t, values, h.next(), 1+rng.IntN(3), 1_700_000_000_000, size, compress.None)
-		must(t, appendBatch(h.c, b))
+		if h.c.cfg.SyncEveryAppend && rng.IntN(4) > 0 {
+			must(t, appendBatchToSync(h.c, b))
+		} else {
+			must(t, appendBatch(h.c, b))
+		}
 		h.batches = append(h.batches, b)
 	case n < 84:
 		upTo, err := h.c.Sync()
@@ -184,11 +188,11 @@ func checkReadsOf(t *testing.T, c *Chain, m *model) {
 // and fails that call with EIO or ENOSPC. Nothing that was acknowledged as synced may be
 // lost, a full disk must leave the log usable, and a failed one must say so ever after.
 func TestEachCallFails(t *testing.T) {
-	for _, mode := range []Mode{Mapped, Pwrite} {
+	for _, way := range []callWay{{mode: Mapped}, {mode: Pwrite}, {mode: Mapped, gather: true}} {
 		for _, injected := range []error{syscall.EIO, syscall.ENOSPC} {
 			calls := 0
 			for fail := int64(0); ; fail++ {
-				if !failOne(t, mode, injected, fail) {
+				if !failOne(t, way, injected, fail) {
 					break
 				}
 				calls++
@@ -200,8 +204,18 @@ func TestEachCallFails(t *testing.T) {
 	}
 }
 
-func failOne(t *testing.T, mode Mode, injected error, fail int64) (reached bool) {
+// callWay is how failOne appends: gather leaves small batches to the sync.
+type callWay struct {
+	mode   Mode
+	gather bool
+}
+
+func failOne(t *testing.T, way callWay, injected error, fail int64) (reached bool) {
 	t.Helper()
+	mode, cfg, add := way.mode, smallConfig(), appendBatch
+	if way.gather {
+		cfg.SyncEveryAppend, add = true, appendBatchToSync
+	}
 	disk := memfs.New()
 	must(t, disk.MkdirAll("log", 0o755))
 	must(t, disk.SyncDir("/"))
@@ -217,7 +231,7 @@ func failOne(t *testing.T, mode Mode, injected error, fail int64) (reached bool)
 		}
 		return errorfs.Fault{}
 	})
-	c, _, err := Open(Options{FS: broken, Clock: clock.Real{}, Dir: "log", Mode: mode}, smallConfig(), Recovery{Clean: true})
+	c, _, err := Open(Options{FS: broken, Clock: clock.Real{}, Dir: "log", Mode: mode}, cfg, Recovery{Clean: true})
 	if err != nil {
 		return reached
 	}
@@ -228,7 +242,7 @@ func failOne(t *testing.T, mode Mode, injected error, fail int64) (reached bool)
 	next := int64(0)
 	for i := range 24 {
 		b := makeBatch(t, values, next, 2, 1_700_000_000_000, 200+i%3*4000, compress.None)
-		err := appendBatch(c, b)
+		err := add(c, b)
 		if failed && err == nil {
 			t.Fatalf("call %d: an append after %v succeeded", fail, err)
 		}

@@ -18,12 +18,17 @@
 // it. What lies between position and allocated reads as zeros, except for the remains of
 // an append that failed; the next append overwrites those, and recovery rejects them.
 //
+// Where each append waits for a sync (Config.SyncEveryAppend) there is no mapping. Zeros are
+// written ahead, so that a sync finds blocks that are written, and what came by AppendToSync
+// is kept in memory until the sync or a read, by type gather: published then means that
+// every read through the segment's files finds it (docs/adr/0013).
+//
 // # Locks
 //
 // The caller serializes Append, Roll, TruncateTo, TruncateFullyAndStartAt and SetConfig
 // (one writer). syncMu serializes Sync, Idle, truncation and Close with each other; mu
 // guards the writer's state and the list of segments; order: syncMu, then mu, then a
-// segment's openMu. Read, NextOffset, StartOffset and SyncedOffset take no lock: they load
+// segment's openMu, then a gather's io and mu. Read, NextOffset, StartOffset and SyncedOffset take no lock: they load
 // the immutable list and the published word.
 //
 // # Pins

@@ -15,6 +15,8 @@ type files struct {
 	refs atomic.Int32
 	s    *segment
 	log  vfs.File
+	// gather is log where appends may be kept back until a sync; nil elsewhere.
+	gather *gather
 
 	// mapping is the active segment's, nil in pwrite mode and for readers. mem is its
 	// bytes: [0, position) may be loaded by pinned readers, [position, populated) stored to

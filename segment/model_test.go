@@ -119,7 +119,12 @@ func makeBatch(t testing.TB, rng *rand.Rand, base int64, n int, ts int64, valueB
 }
 
 // appendBatch appends b with what the engine would pass along.
-func appendBatch(c *Chain, b record.Batch) error {
+func appendBatch(c *Chain, b record.Batch) error { return appendBy(c.Append, b) }
+
+// appendBatchToSync is appendBatch by AppendToSync.
+func appendBatchToSync(c *Chain, b record.Batch) error { return appendBy(c.AppendToSync, b) }
+
+func appendBy(add func(b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64) error, b record.Batch) error {
 	ts, at := b.MaxTimestamp(), b.LastOffset()
 	if err := b.Iterate(nil, func(r *record.Record) error {
 		if r.Timestamp == ts {
@@ -130,7 +135,7 @@ func appendBatch(c *Chain, b record.Batch) error {
 	}); err != nil {
 		return err
 	}
-	return c.Append(b, b.LastOffset(), ts, at)
+	return add(b, b.LastOffset(), ts, at)
 }
 
 func smallConfig() Config {
@@ -158,10 +163,11 @@ type heldRange struct {
 
 func TestChainAgainstModel(t *testing.T) {
 	for _, mode := range []Mode{Pwrite, Mapped} {
-		for round := range 6 {
+		for round := range 12 {
 			t.Run(fmt.Sprintf("mode%d/%d", mode, round), func(t *testing.T) {
 				seed := int64(testkit.Seed(t)) + int64(round)
 				w := &world{t: t, rng: rand.New(rand.NewSource(seed)), cfg: smallConfig(), ts: 1_700_000_000_000}
+				w.cfg.SyncEveryAppend = round%2 == 1
 				w.o = Options{FS: osfs.FS{}, Clock: clock.Real{}, Dir: t.TempDir(), Mode: mode}
 				w.open(Recovery{Clean: true})
 				for range 400 {
@@ -172,7 +178,7 @@ func TestChainAgainstModel(t *testing.T) {
 				if err := w.c.Close(); err != nil {
 					t.Fatal(err)
 				}
-				if (w.mapped > 0) != (mode == Mapped) {
+				if (w.mapped > 0) != (mode == Mapped && !w.cfg.SyncEveryAppend) {
 					t.Errorf("%d reads came from a mapping", w.mapped)
 				}
 			})
@@ -237,6 +243,10 @@ func (w *world) step() {
 		w.open(Recovery{Clean: true})
 	default:
 		w.releaseHeld()
+		if w.cfg.SyncEveryAppend {
+			_, err := w.c.Sync() // what was left to it would be lost
+			must(err)
+		}
 		w.c.Kill()
 		w.open(Recovery{Point: w.m.start + w.rng.Int63n(w.m.next()-w.m.start+1)})
 	}
@@ -249,7 +259,11 @@ func (w *world) append() {
 	}
 	w.ts += int64(w.rng.Intn(500))
 	b := makeBatch(w.t, w.rng, w.m.next(), 1+w.rng.Intn(4), w.ts, w.rng.Intn(120), codec)
-	if err := appendBatch(w.c, b); err != nil {
+	add := appendBatch
+	if w.cfg.SyncEveryAppend && w.rng.Intn(4) > 0 {
+		add = appendBatchToSync
+	}
+	if err := add(w.c, b); err != nil {
 		w.t.Fatalf("append at %d: %v", w.m.next(), err)
 	}
 	w.m.batches = append(w.m.batches, b)

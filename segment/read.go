@@ -80,6 +80,9 @@ func (c *Chain) readFrom(list []*segment, offset, maxBytes, upTo int64, minOne b
 			return vfs.Range{}, err
 		}
 		pos, end, err := h.rangeOf(offset, maxBytes, upTo, minOne)
+		if err == nil && h.gather != nil {
+			err = h.gather.settle(end)
+		}
 		if err == nil && end > pos {
 			return vfs.Range{File: h.log, Pos: pos, LenBytes: int(end - pos), Pin: h, Mem: h.memory(pos, end, position)}, nil
 		}

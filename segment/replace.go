@@ -69,8 +69,8 @@ func (c *Chain) giveUp(x *Cleaned, err error) error {
 func (c *Chain) holdsAll(parts []Part) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.failed != nil {
-		return c.failed
+	if err := c.failure(); err != nil {
+		return err
 	}
 	list := c.segments()
 	first := floor(list, parts[0].Base)

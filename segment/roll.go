@@ -59,8 +59,8 @@ func (c *Chain) waitedMs(s *segment, maxTimestamp int64) int64 {
 func (c *Chain) Roll() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.failed != nil {
-		return c.failed
+	if err := c.failure(); err != nil {
+		return err
 	}
 	next, position := c.active().end()
 	if position == 0 {
@@ -180,8 +180,11 @@ func (c *Chain) createFiles(s *segment) error {
 	h := &files{s: s, log: next.log, mapping: next.mapping, writer: true}
 	if h.mapping != nil {
 		h.mem = h.mapping.Bytes()
+	} else if c.cfg.SyncEveryAppend {
+		h.gatherAppends()
 	}
-	s.allocated, s.populated, s.stepBytes = next.allocated, next.populated, next.allocated
+	s.allocated, s.populated, s.zeroed = next.allocated, next.populated, 0
+	s.stepBytes, s.zeroStepBytes = next.allocated, 0
 	if err := s.attachIndexes(h, c.cfg.IndexMaxBytes); err != nil {
 		return errors.Join(err, h.close())
 	}

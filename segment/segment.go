@@ -41,9 +41,14 @@ type segment struct {
 	sinceIndex     int64 // bytes appended since the last index entry
 	// Watermarks of the writer's files: allocated >= populated, and the position that was
 	// published last lies below allocated. Stores through the mapping stay below populated.
-	allocated  int64
-	populated  int64
-	stepBytes  int64
+	allocated int64
+	populated int64
+	stepBytes int64
+	// Zeros were written from where the writer's files began, or from the last large append,
+	// up to zeroed.
+	zeroed        int64
+	zeroStepBytes int64
+
 	synced     int64 // position up to which the file is durable
 	nameSynced bool  // the folder was synced since the file was made
 	sealSynced bool  // sealed: that cut, and the indexes, are durable
@@ -126,7 +131,8 @@ func (s *segment) prepareWrite(h *files) error {
 	if size < position {
 		return &CorruptError{Name: s.name(logSuffix), Position: size, Err: errShrunk}
 	}
-	s.allocated, s.populated, s.stepBytes = position, 0, 0
+	s.allocated, s.populated, s.zeroed = position, 0, position
+	s.stepBytes, s.zeroStepBytes = 0, 0
 	if err := s.attachIndexes(h, s.c.cfg.IndexMaxBytes); err != nil {
 		return err
 	}

@@ -41,8 +41,7 @@ type dirty struct {
 // largest; syncMu is held.
 func (c *Chain) syncLocked(below int64) (int64, error) {
 	c.mu.Lock()
-	if c.failed != nil {
-		err := c.failed
+	if err := c.failure(); err != nil {
 		c.mu.Unlock()
 		return c.synced.Load(), err
 	}

@@ -15,8 +15,8 @@ func (c *Chain) TruncateTo(offset int64) error {
 	defer c.syncMu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.failed != nil {
-		return c.failed
+	if err := c.failure(); err != nil {
+		return err
 	}
 	if offset >= c.NextOffset() {
 		return nil
@@ -164,8 +164,8 @@ func (c *Chain) TruncateFullyAndStartAt(offset int64) error {
 	defer c.syncMu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.failed != nil {
-		return c.failed
+	if err := c.failure(); err != nil {
+		return err
 	}
 	return c.failTruncation(c.truncations.Load(), c.restartAt(offset))
 }
@@ -257,8 +257,8 @@ func (c *Chain) DropHead(before int64) ([]Info, error) {
 func (c *Chain) takeHead(before int64) ([]*segment, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.failed != nil {
-		return nil, c.failed
+	if err := c.failure(); err != nil {
+		return nil, err
 	}
 	list := c.segments()
 	n := 0

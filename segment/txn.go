@@ -12,8 +12,8 @@ import (
 func (c *Chain) AppendAborted(t index.AbortedTxn) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.failed != nil {
-		return c.failed
+	if err := c.failure(); err != nil {
+		return err
 	}
 	list := c.segments()
 	s := list[max(0, floor(list, t.LastOffset))]

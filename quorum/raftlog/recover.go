@@ -29,6 +29,7 @@ func (s *Store) openLogs() (*Logs, error) {
 	cfg := segment.Config{
 		SegmentBytes: s.o.SegmentBytes, SegmentMs: math.MaxInt64,
 		IndexIntervalBytes: indexIntervalBytes, IndexMaxBytes: indexMaxBytes(s.o.SegmentBytes),
+		SyncEveryAppend: true,
 	}
 	chain, res, err := segment.Open(
 		segment.Options{FS: s.o.FS, Clock: s.o.Clock, Dir: dir, Mode: segment.Pwrite}, cfg,
