@@ -62,6 +62,7 @@ func memEnv(t *testing.T, fsys vfs.FS) *env {
 	e := &env{fs: fsys, clock: testkit.NewClock(testStart), dir: "/data"}
 	e.opts = e.storeOptions(t)
 	e.opts.DefaultConfig.SegmentBytes = 1000
+	e.opts.DefaultConfig.IndexMaxBytes = 64 << 10 // each of its files is memory, which is looked through when it is closed
 	e.opts.Log = quiet()
 	return e
 }

@@ -75,6 +75,9 @@ func TestRandomOperationsMatchAModel(t *testing.T) {
 			mode := segment.Mode(round % 2)
 			runModel(t, seed+uint64(round), mode, 300)
 		})
+		if t.Failed() {
+			return
+		}
 	}
 }
 

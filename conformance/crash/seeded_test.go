@@ -21,8 +21,8 @@ func TestSeededBugsAreCaught(t *testing.T) {
 	must(t, err)
 	for _, bug := range []seededbug.Bug{seededbug.ProducerStateNotRebuilt} {
 		t.Run(string(bug), func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.run", "^TestKill9UnderLoad$", "-test.timeout", "120s")
-			cmd.Env = append(os.Environ(), "SEEDED_BUG="+string(bug), "MILLRACE_BIN="+broker, "CRASH_ROUNDS=60")
+			cmd := exec.Command(os.Args[0], "-test.run", "^TestKill9UnderLoad$", "-test.timeout", "600s")
+			cmd.Env = append(os.Environ(), "SEEDED_BUG="+string(bug), "MILLRACE_BIN="+broker, "CRASH_ROUNDS=400")
 			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "--- FAIL: TestKill9UnderLoad") {
 				t.Errorf("passes with the bug (%v):\n%s", err, out)

@@ -22,7 +22,7 @@ func TestSeededBugsAreCaught(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	run := func(bug seededbug.Bug, seeds string) (string, error) {
-		cmd := exec.Command(binary, "-test.run", "^TestPowerCuts$", "-test.timeout", "120s")
+		cmd := exec.Command(binary, "-test.run", "^TestPowerCuts$", "-test.timeout", "600s")
 		cmd.Env = append(os.Environ(), "SEEDED_BUG="+string(bug), "POWERCUT_SEEDS="+seeds)
 		out, err := cmd.CombinedOutput()
 		return string(out), err
@@ -34,7 +34,7 @@ func TestSeededBugsAreCaught(t *testing.T) {
 		seededbug.AckBeforeSync, seededbug.NoDirSync, seededbug.RecoverWithoutCRC, seededbug.ProducerStateNotRebuilt, seededbug.TornBatchServed,
 	} {
 		t.Run(string(bug), func(t *testing.T) {
-			if out, err := run(bug, "200"); err == nil || !strings.Contains(out, "--- FAIL: TestPowerCuts") {
+			if out, err := run(bug, "3000"); err == nil || !strings.Contains(out, "--- FAIL: TestPowerCuts") {
 				t.Errorf("passes with the bug (%v):\n%s", err, out)
 			}
 		})

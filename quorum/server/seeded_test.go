@@ -26,7 +26,7 @@ func TestSeededBugsAreCaught(t *testing.T) {
 		seededbug.WatchAfterRead:     "TestWatchIsArmedTogetherWithTheRead",
 	} {
 		run := func(bug seededbug.Bug) (string, error) {
-			cmd := exec.Command(binary, "-test.run", "^"+test+"$", "-test.timeout", "60s")
+			cmd := exec.Command(binary, "-test.run", "^"+test+"$", "-test.timeout", "300s")
 			cmd.Env = append(os.Environ(), "SEEDED_BUG="+string(bug))
 			out, err := cmd.CombinedOutput()
 			return string(out), err
