@@ -26,7 +26,7 @@ func TestProtocolChanges(t *testing.T) {
 			c := w.start(next, "c", "")
 			w.owns(c, 1)
 			w.progress()
-			w.checkRestart()
+			w.restart(w.broker.Stop)
 			w.progress()
 
 			a.leave()

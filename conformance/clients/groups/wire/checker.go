@@ -23,8 +23,10 @@ type Call struct {
 	Client  string // the client id, which each process has of its own
 	Request kmsg.Request
 
+	at         time.Time
 	acked      map[Partition]int64 // offsets that were committed before
 	generation int32               // announced before; -1: none
+	classic    bool                // the group had no members of the new protocol
 }
 
 // Checker holds the rules of groups over what Proxies saw. Its methods may be called
@@ -63,7 +65,9 @@ type Assigned struct {
 type member struct {
 	client string
 	holds  map[Partition]bool
-	heard  time.Time
+	// heard is when the last heartbeat was sent that the broker took: what is still on its way
+	// to the broker may come too late.
+	heard time.Time
 }
 
 // NewChecker returns a Checker that knows the names of these topics by their ids.
@@ -97,8 +101,8 @@ func (c *Checker) Forget(client string) {
 	}
 }
 
-// Restarted tells that the broker was down: a generation that no member had got an
-// assignment of need not be known any more.
+// Restarted tells that the broker is down: a generation that no member had got an
+// assignment of need not be known any more. Replies from before must have been seen.
 func (c *Checker) Restarted() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -168,13 +172,14 @@ func (c *Checker) topic(name string, id [16]byte) string {
 func (c *Checker) Sent(call *Call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	call.generation = -1
+	call.at, call.generation = time.Now(), -1
 	switch q := call.Request.(type) {
 	case *kmsg.JoinGroupRequest:
-		call.generation = c.group(q.Group).generation
+		g := c.group(q.Group)
+		call.generation, call.classic = g.generation, len(g.members) == 0
 	case *kmsg.OffsetCommitRequest:
 		g := c.group(q.Group)
-		call.generation, call.acked = g.generation, maps.Clone(g.acked)
+		call.generation, call.classic, call.acked = g.generation, len(g.members) == 0, maps.Clone(g.acked)
 	case *kmsg.OffsetFetchRequest:
 		call.acked = map[Partition]int64{}
 		for _, id := range fetched(q) {

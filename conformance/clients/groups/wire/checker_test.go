@@ -111,6 +111,21 @@ func TestBrokenRulesAreSeen(t *testing.T) {
 			c.Killed("a")
 			beat(c, "b", 0, []int32{}, []int32{0})
 		}},
+		{"expired while a heartbeat is on its way", "", func(c *Checker) {
+			c.SessionTimeout = time.Nanosecond
+			beat(c, "a", 0, []int32{}, []int32{0})
+			c.Sent(&Call{Client: "a", Request: &kmsg.ConsumerGroupHeartbeatRequest{Group: "g", MemberID: "a", MemberEpoch: 1}})
+			beat(c, "b", 0, []int32{}, []int32{0})
+		}},
+		{"the new protocol ends while a commit is on its way", "", func(c *Checker) {
+			joinIn(c, 2)
+			beat(c, "b", 0, []int32{}, []int32{})
+			q, resp := commitCall(1, 3, 0)
+			call := &Call{Request: q}
+			c.Sent(call)
+			beat(c, "b", -1, nil, nil)
+			c.Replied(call, resp)
+		}},
 		{"expired", "", func(c *Checker) {
 			c.SessionTimeout = -time.Second
 			beat(c, "a", 0, []int32{}, []int32{0})

@@ -13,7 +13,7 @@ func (c *Checker) joined(call *Call, q *kmsg.JoinGroupRequest, resp *kmsg.JoinGr
 	}
 	g := c.group(q.Group)
 	// Beside members of the new protocol each has its own epoch as generation.
-	if len(g.members) == 0 && resp.Generation < call.generation {
+	if call.classic && len(g.members) == 0 && resp.Generation < call.generation {
 		c.breaks("group %s: member %s joined generation %d after generation %d had been announced", q.Group, resp.MemberID, resp.Generation, call.generation)
 	}
 	g.generation = max(g.generation, resp.Generation)
@@ -64,7 +64,6 @@ func (c *Checker) heartbeatSent(call *Call, q *kmsg.ConsumerGroupHeartbeatReques
 	if m == nil {
 		return
 	}
-	m.heard = time.Now()
 	switch {
 	case q.MemberEpoch < 0:
 		delete(g.members, q.MemberID)
@@ -108,9 +107,10 @@ func (c *Checker) heartbeatReplied(call *Call, q *kmsg.ConsumerGroupHeartbeatReq
 	}
 	m := g.members[id]
 	if m == nil {
-		m = &member{client: call.Client, holds: map[Partition]bool{}, heard: time.Now()}
+		m = &member{client: call.Client, holds: map[Partition]bool{}}
 		g.members[id] = m
 	}
+	m.heard = call.at
 	if resp.Assignment == nil {
 		return
 	}

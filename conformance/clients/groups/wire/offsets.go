@@ -11,7 +11,7 @@ func (c *Checker) committed(call *Call, q *kmsg.OffsetCommitRequest, resp *kmsg.
 			accepted[Partition{c.topic(t.Topic, t.TopicID), p.Partition}] = p.ErrorCode == 0
 		}
 	}
-	classic := len(g.members) == 0
+	classic := call.classic && len(g.members) == 0
 	for _, t := range q.Topics {
 		for _, p := range t.Partitions {
 			at := Partition{c.topic(t.Topic, t.TopicID), p.Partition}

@@ -20,6 +20,7 @@ type Proxy struct {
 
 	mu     sync.Mutex
 	open   map[net.Conn]struct{}
+	empty  sync.Cond // open has become empty
 	closed bool
 }
 
@@ -29,7 +30,9 @@ func Listen(c *Checker) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Proxy{checker: c, listener: l, open: map[net.Conn]struct{}{}}, nil
+	p := &Proxy{checker: c, listener: l, open: map[net.Conn]struct{}{}}
+	p.empty.L = &p.mu
+	return p, nil
 }
 
 // Addr is where clients find the proxy.
@@ -63,6 +66,15 @@ func (p *Proxy) Close() error {
 	return err
 }
 
+// Quiet returns once all that a broker said which is down now has been seen.
+func (p *Proxy) Quiet() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.open) > 0 {
+		p.empty.Wait()
+	}
+}
+
 // keep registers a connection for Close; false when the proxy is closed already.
 func (p *Proxy) keep(c net.Conn) bool {
 	p.mu.Lock()
@@ -76,6 +88,9 @@ func (p *Proxy) keep(c net.Conn) bool {
 func (p *Proxy) drop(c net.Conn) {
 	p.mu.Lock()
 	delete(p.open, c)
+	if len(p.open) == 0 {
+		p.empty.Broadcast()
+	}
 	p.mu.Unlock()
 	c.Close()
 }
