@@ -295,10 +295,11 @@ func (r *runner) point() { r.pointAt(r.totals(), pace.Now()) }
 
 func (r *runner) pointAt(now totals, nowNs int64) {
 	s := float64(nowNs-r.lastNs) / 1e9
-	if s <= 0 || (s < r.l.Interval.Seconds()/10 && len(r.series) > 0) {
+	warm := r.phase.Load() == warming
+	first := len(r.series) == 0 || r.series[len(r.series)-1].Warmup != warm // of its phase
+	if s <= 0 || (s < r.l.Interval.Seconds()/10 && !first) {
 		return // the rest of an interval that is too short to say anything
 	}
-	warm := r.phase.Load() == warming
 	rec := r.latency
 	if r.paced && !r.l.NoReply {
 		rec = r.corrected
