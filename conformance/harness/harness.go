@@ -37,7 +37,7 @@ type Options struct {
 	Binary string
 	// Env is added to the broker's environment.
 	Env []string
-	// ReadyTimeout is how long a start may take; 0 means 30 s.
+	// ReadyTimeout is how long a start may take; 0 means two minutes.
 	ReadyTimeout time.Duration
 }
 
@@ -67,7 +67,7 @@ func Launch(o Options) (*Broker, error) {
 // Prepare does everything but the start.
 func Prepare(o Options) (*Broker, error) {
 	if o.ReadyTimeout == 0 {
-		o.ReadyTimeout = 30 * time.Second
+		o.ReadyTimeout = 2 * time.Minute
 	}
 	b := &Broker{opts: o, dir: o.Dir}
 	var err error
@@ -222,8 +222,10 @@ func (b *Broker) Kill() error {
 	return p.Kill()
 }
 
+const stopTimeout = 2 * time.Minute
+
 // Stop asks the broker to end and waits. An exit status other than 0 is an error; after
-// 30 s it is killed, which is one too.
+// two minutes it is killed, which is one too.
 func (b *Broker) Stop() error {
 	if b.proc == nil {
 		return errors.New("the broker does not run")
@@ -239,8 +241,8 @@ func (b *Broker) Stop() error {
 			return fmt.Errorf("the broker's end: %w; its log ends with:\n%s", err, b.Log())
 		}
 		return nil
-	case <-time.After(30 * time.Second):
-		return errors.Join(fmt.Errorf("no end in 30 s; its log ends with:\n%s", b.Log()), b.Kill())
+	case <-time.After(stopTimeout):
+		return errors.Join(fmt.Errorf("no end in %v; its log ends with:\n%s", stopTimeout, b.Log()), b.Kill())
 	}
 }
 

@@ -211,8 +211,11 @@ func scenario(t *testing.T, argv []string) {
 	for topic := range w.sent {
 		w.consume(topic)
 	}
-	names, _, err := w.zk.Children(chroot + "/brokers/topics")
-	if err != nil || len(names) < 4 {
-		t.Errorf("topics in the ensemble: %q, %v", names, err)
-	}
+	w.eventually("topics in the ensemble", func() error {
+		names, _, err := w.zk.Children(chroot + "/brokers/topics")
+		if err == nil && len(names) < 4 {
+			err = fmt.Errorf("only %q", names)
+		}
+		return err
+	})
 }

@@ -17,6 +17,9 @@ import (
 // any one of the attacks would cost who believes it.
 const rssLimitKB = 400 << 10
 
+// sessionTimeout is more than all attacks take: who behaves says nothing meanwhile.
+const sessionTimeout = 10 * time.Minute
+
 var open = []wire.ACL{{Perms: 31, Scheme: "world", ID: "anyone"}}
 
 func TestHostileClientsCostThemselvesOnly(t *testing.T) {
@@ -25,7 +28,9 @@ func TestHostileClientsCostThemselvesOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := zkserver.Launch(t, zkserver.Options{Argv: []string{binary, "quorum"}}).Servers[0]
+	s := zkserver.Launch(t, zkserver.Options{
+		Argv: []string{binary, "quorum"}, Config: map[string]string{"maxSessionTimeout": fmt.Sprint(sessionTimeout.Milliseconds())},
+	}).Servers[0]
 	polite := session(t, s)
 	ask(t, polite, 1, new(wire.Enc).String("/polite").Buffer([]byte("0")).ACLs(open).Int(0).B)
 	for name, attack := range map[string]func(*testing.T, *zkserver.Server){
@@ -46,7 +51,7 @@ func TestHostileClientsCostThemselvesOnly(t *testing.T) {
 
 func session(t *testing.T, s *zkserver.Server) *wire.Conn {
 	t.Helper()
-	c, _, err := wire.New(s.Addr(), 10*time.Second)
+	c, _, err := wire.New(s.Addr(), sessionTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +130,7 @@ func halfOpen(t *testing.T, s *zkserver.Server) {
 // watches asks for millions of watches on long paths that there are not.
 func watches(t *testing.T, s *zkserver.Server) {
 	c := session(t, s)
-	c.SetReadDeadline(time.Now().Add(time.Minute))
+	c.SetReadDeadline(time.Now().Add(sessionTimeout))
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)

@@ -9,7 +9,7 @@ import (
 )
 
 // Timeout is how long a test waits for an answer before it calls the server stuck.
-const Timeout = 20 * time.Second
+const Timeout = 30 * time.Second
 
 // maxFrameBytes bounds what is read: no server has a reason for more.
 const maxFrameBytes = 64 << 20

@@ -17,6 +17,8 @@ import (
 	"github.com/millrace/millrace/internal/testkit/zkserver"
 )
 
+const sessionTimeout = 10 * time.Minute
+
 // both is an ensemble of each kind, with a client each that has an ephemeral node and watches.
 func both(t *testing.T, servers int) (debian, ours *zkserver.Ensemble) {
 	t.Helper()
@@ -25,8 +27,10 @@ func both(t *testing.T, servers int) (debian, ours *zkserver.Ensemble) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	debian = zkserver.Launch(t, zkserver.Options{Servers: servers})
-	ours = zkserver.Launch(t, zkserver.Options{Servers: servers, Argv: []string{binary, "quorum"}})
+	// The clients say nothing while their servers are compared.
+	config := map[string]string{"maxSessionTimeout": fmt.Sprint(sessionTimeout.Milliseconds())}
+	debian = zkserver.Launch(t, zkserver.Options{Servers: servers, Config: config})
+	ours = zkserver.Launch(t, zkserver.Options{Servers: servers, Config: config, Argv: []string{binary, "quorum"}})
 	for _, e := range []*zkserver.Ensemble{debian, ours} {
 		for _, s := range e.Servers {
 			use(t, s)
@@ -37,7 +41,7 @@ func both(t *testing.T, servers int) (debian, ours *zkserver.Ensemble) {
 
 func use(t *testing.T, s *zkserver.Server) {
 	t.Helper()
-	c, _, err := wire.New(s.Addr(), 20*time.Second)
+	c, _, err := wire.New(s.Addr(), sessionTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,18 +112,24 @@ func TestWords(t *testing.T) {
 		t.Run(fmt.Sprint(servers), func(t *testing.T) {
 			t.Parallel()
 			debian, ours := both(t, servers)
-			for i := range debian.Servers {
-				if debian.Servers[i].Mode() == "leader" {
-					// The leader has lines of its own; compare leaders with leaders.
-					j := slices.IndexFunc(ours.Servers, func(s *zkserver.Server) bool { return s.Mode() == "leader" })
-					ours.Servers[i], ours.Servers[j] = ours.Servers[j], ours.Servers[i]
-				}
-			}
+			// The leader has lines of its own; compare leaders with leaders.
+			leaderFirst(t, debian)
+			leaderFirst(t, ours)
 			for i := range debian.Servers {
 				compareWords(t, debian.Servers[i], ours.Servers[i])
 			}
 		})
 	}
+}
+
+func leaderFirst(t *testing.T, e *zkserver.Ensemble) {
+	t.Helper()
+	l, err := e.Leader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.Index(e.Servers, l)
+	e.Servers[0], e.Servers[at] = e.Servers[at], e.Servers[0]
 }
 
 func compareWords(t *testing.T, debian, ours *zkserver.Server) {
@@ -225,7 +235,7 @@ func TestCommands(t *testing.T) {
 
 func get(t *testing.T, e *zkserver.Ensemble, path string) (text, contentType string) {
 	t.Helper()
-	r, err := (&http.Client{Timeout: 30 * time.Second}).Get("http://" + e.Servers[0].Admin() + "/commands" + path)
+	r, err := (&http.Client{Timeout: wire.Timeout}).Get("http://" + e.Servers[0].Admin() + "/commands" + path)
 	if err != nil {
 		t.Fatal(err)
 	}

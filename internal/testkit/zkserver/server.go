@@ -125,10 +125,10 @@ func (s *Server) Mode() string {
 }
 
 // FourLetters sends a four-letter word and returns the answer.
-func (s *Server) FourLetters(word string) (string, error) { return s.word(word, 10*time.Second) }
+func (s *Server) FourLetters(word string) (string, error) { return s.word(word, time.Minute) }
 
 func (s *Server) word(word string, limit time.Duration) (string, error) {
-	c, err := net.DialTimeout("tcp", s.Addr(), time.Second)
+	c, err := net.DialTimeout("tcp", s.Addr(), limit)
 	if err != nil {
 		return "", err
 	}
@@ -174,7 +174,9 @@ func (s *Server) Kill() error {
 	return s.proc.Kill()
 }
 
-// Stop sends SIGTERM and waits for the end; after 30 s it kills, which is an error.
+const stopTimeout = 2 * time.Minute
+
+// Stop sends SIGTERM and waits for the end; after two minutes it kills, which is an error.
 func (s *Server) Stop() error {
 	if err := s.Signal(syscall.SIGTERM); err != nil || s.proc == nil {
 		return err
@@ -182,8 +184,8 @@ func (s *Server) Stop() error {
 	select {
 	case <-s.proc.Done():
 		return nil
-	case <-time.After(30 * time.Second):
-		return errors.Join(fmt.Errorf("server %d does not end in 30 s; its log ends with:\n%s", s.ID, s.Log()), s.Kill())
+	case <-time.After(stopTimeout):
+		return errors.Join(fmt.Errorf("server %d does not end in %v; its log ends with:\n%s", s.ID, stopTimeout, s.Log()), s.Kill())
 	}
 }
 

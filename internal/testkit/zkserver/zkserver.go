@@ -42,7 +42,7 @@ type Options struct {
 	PeerPorts func(from, to, quorum, election int) (int, int, error)
 	// Env is added to the servers' environment.
 	Env []string
-	// ReadyTimeout is how long the start may take; 0 means 60 s.
+	// ReadyTimeout is how long the start may take; 0 means two minutes.
 	ReadyTimeout time.Duration
 }
 
@@ -100,7 +100,7 @@ func Prepare(t testing.TB, o Options) *Ensemble {
 func New(o Options) (*Ensemble, error) {
 	o.Servers = max(o.Servers, 1)
 	if o.ReadyTimeout == 0 {
-		o.ReadyTimeout = time.Minute
+		o.ReadyTimeout = 2 * time.Minute
 	}
 	flags := o.flags()
 	if o.Argv == nil {
