@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/record"
 )
 
@@ -255,9 +256,9 @@ func TestListOffsetsOfVeryManyPartitions(t *testing.T) {
 	}
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.Version, req.ReplicaID, req.Topics = 7, -1, []kmsg.ListOffsetsRequestTopic{topic}
-	began := time.Now()
+	began := testkit.CPUTime(t)
 	got := n.raw().do(req).(*kmsg.ListOffsetsResponse).Topics[0].Partitions
-	if took := time.Since(began); took > 8*time.Second {
+	if took := testkit.CPUTime(t) - began; took > 20*time.Second { // its square is a minute and more
 		t.Errorf("it took %v", took)
 	}
 	if got[0].ErrorCode != 42 || got[299_999].ErrorCode != 42 || got[1].ErrorCode != 3 {
@@ -374,7 +375,7 @@ func TestAdminPort(t *testing.T) {
 	if code, _ := get("/debug/pprof/goroutine?debug=1"); code != 200 {
 		t.Errorf("/debug/pprof: %d", code)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	if err := a.Close(ctx); err != nil {
 		t.Error(err)

@@ -23,7 +23,7 @@ type admin struct {
 }
 
 func (n *node) admin() *admin {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	n.t.Cleanup(cancel)
 	return &admin{kadm.NewClient(n.client()), n.t, ctx}
 }
@@ -123,7 +123,7 @@ func TestDynamicTopicSettingsTakeEffect(t *testing.T) {
 	a.topic("topic", "flush.messages")
 	code("without flush.messages", 0, record.BuilderOptions{}, "x")
 	a.topic("topic", "flush.ms=1") // also what was appended before
-	testkit.WaitFor(t, 10*time.Second, "flush.ms", func() bool { return log.SyncedOffset() == log.LogEndOffset() })
+	testkit.WaitFor(t, "flush.ms", func() bool { return log.SyncedOffset() == log.LogEndOffset() })
 
 	a.topic("topic", "segment.bytes=4000", "retention.bytes=5000", "file.delete.delay.ms=0")
 	for range 4 {
@@ -135,7 +135,7 @@ func TestDynamicTopicSettingsTakeEffect(t *testing.T) {
 	}
 	a.topic("topic", "segment.bytes", "retention.bytes", "retention.ms=1")
 	code("retention.ms", 0, record.BuilderOptions{}, "x")
-	testkit.WaitFor(t, 10*time.Second, "retention.ms", func() bool {
+	testkit.WaitFor(t, "retention.ms", func() bool {
 		n.store.EnforceRetention()
 		return log.LogStartOffset() == log.LogEndOffset()
 	})

@@ -3,7 +3,6 @@ package broker
 import (
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -62,12 +61,12 @@ func TestAlterReplicaLogDirs(t *testing.T) {
 	if code := req(to, "topic", 0); code != 0 {
 		t.Fatalf("code %d", code)
 	}
-	testkit.WaitFor(t, 20*time.Second, "the log to arrive", func() bool {
+	testkit.WaitFor(t, "the log to arrive", func() bool {
 		found := where()
 		p, ok := found[to]
 		return ok && len(found) == 1 && !p.IsFuture && p.Size == size
 	})
-	testkit.WaitFor(t, 20*time.Second, "the partition to use it", func() bool {
+	testkit.WaitFor(t, "the partition to use it", func() bool {
 		return n.logOf("topic").Dir() == filepath.Join(to, "topic-0")
 	})
 	if code := req(to, "topic", 0); code != 0 {

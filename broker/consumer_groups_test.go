@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -24,7 +23,7 @@ func TestNextGenerationGroupReadsEverything(t *testing.T) {
 	n := nextGroupNode(t)
 	n.create("t", 6)
 	n.fill("t", 6, 600)
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	s, wg := newSeen(), new(sync.WaitGroup)
 	opts := []kgo.Opt{kgo.ServerSideBalancer()}
@@ -49,7 +48,7 @@ func TestNextGenerationGroupReadsEverything(t *testing.T) {
 		}
 		return true
 	}
-	testkit.WaitFor(t, 40*time.Second, "the group to settle", balanced)
+	testkit.WaitFor(t, "the group to settle", balanced)
 	listed, err := adm.ListGroups(ctx)
 	if err != nil || len(listed) != 1 || listed["g"].State != "Stable" || listed["g"].ProtocolType != "consumer" {
 		t.Errorf("listed: %+v, %v", listed, err)
@@ -262,7 +261,7 @@ func TestNextGenerationGroupHasItsOwnSettings(t *testing.T) {
 	for group, want := range map[string]int32{"g": 7000, "other": 100} {
 		join := heartbeatRequest(group, "a", 0)
 		join.SubscribedTopicNames = []string{"t"}
-		testkit.WaitFor(t, 30*time.Second, group+" to have its heartbeat interval", func() bool {
+		testkit.WaitFor(t, group+" to have its heartbeat interval", func() bool {
 			resp := r.do(join).(*kmsg.ConsumerGroupHeartbeatResponse)
 			return resp.ErrorCode == 0 && resp.HeartbeatIntervalMillis == want
 		})

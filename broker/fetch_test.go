@@ -58,7 +58,7 @@ func TestLongPollIsWokenByAProduce(t *testing.T) {
 	r.send(q)
 	meta := kmsg.NewPtrMetadataRequest()
 	r.send(meta) // answered after the fetch
-	testkit.WaitFor(t, 10*time.Second, "the fetch to be parked", func() bool { return n.broker.Stats().Parked.Load() == 1 })
+	testkit.WaitFor(t, "the fetch to be parked", func() bool { return n.broker.Stats().Parked.Load() == 1 })
 	n.produce("topic", id, 1, "woken")
 	p := r.receive(q, r.corr-1).(*kmsg.FetchResponse).Topics[0].Partitions[0]
 	if got := recordsOf(t, p.RecordBatches); len(got) != 1 || got[0] != "woken" || p.HighWatermark != 1 {
@@ -74,7 +74,7 @@ func TestLongPollWaitsForMinBytes(t *testing.T) {
 	q := fetchRequest(12, "topic", id, 0, 0)
 	q.MaxWaitMillis, q.MinBytes = 600_000, 5000
 	r.send(q)
-	testkit.WaitFor(t, 10*time.Second, "the fetch to be parked", func() bool { return n.broker.Stats().Parked.Load() == 1 })
+	testkit.WaitFor(t, "the fetch to be parked", func() bool { return n.broker.Stats().Parked.Load() == 1 })
 	for range 4 {
 		n.produce("topic", id, 0, strings.Repeat("x", 1100)) // below in sum
 	}
@@ -113,9 +113,9 @@ func TestClosedPeerCancelsItsLongPoll(t *testing.T) {
 	parked := func(want int64) func() bool {
 		return func() bool { return n.broker.Stats().Parked.Load() == want }
 	}
-	testkit.WaitFor(t, 10*time.Second, "the fetch to be parked", parked(1))
+	testkit.WaitFor(t, "the fetch to be parked", parked(1))
 	r.c.Close()
-	testkit.WaitFor(t, 10*time.Second, "the fetch to be cancelled", parked(0))
+	testkit.WaitFor(t, "the fetch to be cancelled", parked(0))
 }
 
 func TestDeletedTopicEndsItsLongPoll(t *testing.T) {
@@ -125,7 +125,7 @@ func TestDeletedTopicEndsItsLongPoll(t *testing.T) {
 	q := fetchRequest(13, "topic", id, 0, 0)
 	q.MaxWaitMillis = 600_000
 	r.send(q)
-	testkit.WaitFor(t, 10*time.Second, "the fetch to be parked", func() bool { return n.broker.Stats().Parked.Load() == 1 })
+	testkit.WaitFor(t, "the fetch to be parked", func() bool { return n.broker.Stats().Parked.Load() == 1 })
 	name := "topic"
 	del := kmsg.NewPtrDeleteTopicsRequest()
 	del.SetVersion(6)
@@ -234,7 +234,7 @@ func TestFetchErrors(t *testing.T) {
 // kgo consumes with sessions, long polls and topic ids what kgo produces with idempotence.
 func TestClientProducesAndConsumes(t *testing.T) {
 	n := startNode(t, "num.partitions=4")
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	const records = 5000
 	for _, codec := range []kgo.CompressionCodec{kgo.NoCompression(), kgo.GzipCompression(), kgo.SnappyCompression(), kgo.Lz4Compression(), kgo.ZstdCompression()} {

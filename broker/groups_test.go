@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace/internal/testkit"
 )
 
 // groupNode is a node whose groups do not wait for company.
@@ -21,7 +23,7 @@ func groupNode(t testing.TB, settings ...string) *node {
 func (n *node) fill(topic string, partitions, records int) {
 	n.t.Helper()
 	cl := n.client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	var batch []*kgo.Record
 	for i := range records {
@@ -86,7 +88,7 @@ func TestGroupOfRealClientsReadsEverything(t *testing.T) {
 			n := groupNode(t)
 			n.create("t", 6)
 			n.fill("t", 6, 600)
-			ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 			defer cancel()
 			s, wg := newSeen(), new(sync.WaitGroup)
 			first := n.member(ctx, wg, s, "t", "g", kgo.Balancers(balancer))
@@ -115,7 +117,7 @@ func TestGroupAdministrationWithKadm(t *testing.T) {
 	n := groupNode(t)
 	n.create("t", 2)
 	n.fill("t", 2, 20)
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	adm := kadm.NewClient(n.client())
 	s, wg := newSeen(), new(sync.WaitGroup)

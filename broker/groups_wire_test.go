@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -172,7 +171,7 @@ func checkFetch(t *testing.T, r *raw, v int16, group string, id [16]byte) {
 func TestOffsetsTopicIsKafkas(t *testing.T) {
 	n := groupNode(t, "offsets.topic.num.partitions=7", "offsets.topic.segment.bytes=2097152", "offsets.topic.compression.codec=1")
 	n.create("t", 1)
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	cl := n.client()
 	adm := kadm.NewClient(cl)
@@ -222,7 +221,7 @@ func TestOffsetsTopicIsKafkas(t *testing.T) {
 func TestGroupsServeOnOneNodeWithSettingsOfThree(t *testing.T) {
 	n := groupNode(t, "offsets.topic.replication.factor=3", "min.insync.replicas=2", "default.replication.factor=3")
 	n.create("t", 1)
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	if err := kadm.NewClient(n.client()).CommitAllOffsets(ctx, "g", kadm.Offsets{"t": {0: {Topic: "t", At: 5, LeaderEpoch: -1}}}); err != nil {
 		t.Fatal(err)
@@ -234,7 +233,7 @@ func TestGroupsOnADurableTopic(t *testing.T) {
 	n := groupNode(t, "log.flush.interval.messages=1")
 	n.create("t", 3)
 	n.fill("t", 3, 90)
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	s, wg := newSeen(), new(sync.WaitGroup)
 	a := n.member(ctx, wg, s, "t", "g")
@@ -264,10 +263,10 @@ func TestStopSendsWaitingMembersAway(t *testing.T) {
 	r.send(join)
 	lost := n.raw() // its peer goes away while it waits
 	lost.send(join)
-	testkit.WaitFor(t, 20*time.Second, "both to be parked", func() bool { return n.broker.Stats().Parked.Load() == 2 })
+	testkit.WaitFor(t, "both to be parked", func() bool { return n.broker.Stats().Parked.Load() == 2 })
 	lost.c.Close()
-	testkit.WaitFor(t, 20*time.Second, "the lost one to be forgotten", func() bool { return n.broker.Stats().Parked.Load() == 1 })
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	testkit.WaitFor(t, "the lost one to be forgotten", func() bool { return n.broker.Stats().Parked.Load() == 1 })
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	if err := n.broker.Close(ctx); err != nil {
 		t.Fatal(err)
@@ -284,7 +283,7 @@ func TestGroupsSurviveARestart(t *testing.T) {
 	n := startNodeWith(t, nodeOptions{dir: dir, quorum: quorum, settings: []string{"group.initial.rebalance.delay.ms=0"}})
 	n.create("t", 3)
 	n.fill("t", 3, 30)
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	s, wg := newSeen(), new(sync.WaitGroup)
 	inner, stop := context.WithCancel(ctx)

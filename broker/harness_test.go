@@ -87,7 +87,7 @@ func startNodeWith(t testing.TB, o nodeOptions) *node {
 	}
 	n := &node{t: t, log: &logBook{}, registry: prometheus.NewRegistry()}
 	log := slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	must := func(err error) {
 		t.Helper()
@@ -151,7 +151,7 @@ func startNodeWith(t testing.TB, o nodeOptions) *node {
 	})
 	n.addr = n.broker.Addr().String()
 	n.stop = sync.OnceFunc(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 		defer cancel()
 		if err := n.broker.Close(ctx); err != nil {
 			t.Error(err)
@@ -220,7 +220,7 @@ func (n *node) raw() *raw {
 		n.t.Fatal(err)
 	}
 	n.t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(testkit.Patience))
 	return &raw{t: n.t, c: c}
 }
 

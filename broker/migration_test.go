@@ -27,7 +27,7 @@ func (n *node) kindOf(group string) (kind string, members int) {
 			kind = g.GroupType
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	adm := kadm.NewClient(n.client())
 	if kind == "consumer" {
@@ -48,7 +48,7 @@ func (n *node) waitKind(group, kind string, members int) {
 			n.t.Logf("the group is %s", got)
 		}
 	}()
-	testkit.WaitFor(n.t, 120*time.Second, fmt.Sprintf("the group to be %s with %d members", kind, members), func() bool {
+	testkit.WaitFor(n.t, fmt.Sprintf("the group to be %s with %d members", kind, members), func() bool {
 		k, m := n.kindOf(group)
 		got = fmt.Sprintf("%s with %d members", k, m)
 		return k == kind && m == members
@@ -77,7 +77,7 @@ func TestGroupChangesItsProtocolWhileItRuns(t *testing.T) {
 				s.wait(t, ctx, records)
 			}
 			classic := func() *kgo.Client {
-				return n.member(ctx, wg, s, "t", "g", kgo.Balancers(balancer), kgo.HeartbeatInterval(100*time.Millisecond), kgo.SessionTimeout(5*time.Second), kgo.RebalanceTimeout(10*time.Second))
+				return n.member(ctx, wg, s, "t", "g", kgo.Balancers(balancer), kgo.HeartbeatInterval(100*time.Millisecond), kgo.SessionTimeout(time.Minute), kgo.RebalanceTimeout(10*time.Second))
 			}
 			next := func() *kgo.Client { return n.member(ctx, wg, s, "t", "g", kgo.ServerSideBalancer()) }
 			old1, old2 := classic(), classic()
@@ -118,7 +118,7 @@ func TestGroupChangesItsProtocolWhileItRuns(t *testing.T) {
 func TestMigrationPolicy(t *testing.T) {
 	n := nextGroupNode(t, "group.consumer.migration.policy=Disabled")
 	n.create("t", 2)
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	s, wg := newSeen(), new(sync.WaitGroup)
 	cl := n.member(ctx, wg, s, "t", "g", kgo.Balancers(kgo.RangeBalancer()))

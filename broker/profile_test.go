@@ -116,7 +116,7 @@ func TestProfilesOfTheAdminPort(t *testing.T) {
 	if rate := runtime.SetMutexProfileFraction(-1); rate != 0 {
 		t.Errorf("locks are still sampled, one in %d", rate)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	if err := a.Close(ctx); err != nil {
 		t.Error(err)

@@ -21,7 +21,7 @@ import (
 func (n *node) alterQuotas(entity string, quotas ...string) {
 	n.t.Helper()
 	adm := kadm.NewClient(n.client())
-	ctx, cancel := context.WithTimeout(n.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(n.t.Context(), testkit.Patience)
 	defer cancel()
 	e := kadm.AlterClientQuotaEntry{Entity: quotaEntity(entity)}
 	for _, q := range quotas {
@@ -189,7 +189,7 @@ func fakeTime(t *testing.T, settings ...string) (*node, *testkit.Clock) {
 // until waits for something that other goroutines do.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	testkit.WaitFor(t, 30*time.Second, what, ok)
+	testkit.WaitFor(t, what, ok)
 }
 
 func TestProduceAboveTheQuota(t *testing.T) {
@@ -465,7 +465,7 @@ func TestFranzGoIsThrottled(t *testing.T) {
 	n, _ := fakeTime(t) // for the broker all of it happens at one moment, however slow the machine is
 	n.create("topic", 1)
 	n.alterQuotas("user=* client-id=kgo-test", "producer_byte_rate=10000", "consumer_byte_rate=10000")
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	sending := new(throttleHook)
 	producer := n.client(kgo.WithHooks(sending), kgo.ProducerBatchCompression(kgo.NoCompression()))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/record"
 )
 
@@ -23,7 +24,7 @@ func pump(b *testing.B, addr string, frame []byte, depth, n int) {
 		return
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(time.Minute))
+	c.SetDeadline(time.Now().Add(testkit.Patience))
 	in := bufio.NewReaderSize(c, 256<<10)
 	burst := []byte(strings.Repeat(string(frame), depth))
 	for done := 0; done < n; done += depth {

@@ -398,8 +398,8 @@ func TestDrainEndsALongPoll(t *testing.T) {
 	q := fetchRequest(12, "topic", id, 0, 0)
 	q.MaxWaitMillis = 600_000
 	r.send(q)
-	testkit.WaitFor(t, 10*time.Second, "the fetch to be parked", func() bool { return n.broker.Stats().Parked.Load() == 1 })
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	testkit.WaitFor(t, "the fetch to be parked", func() bool { return n.broker.Stats().Parked.Load() == 1 })
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	if err := n.broker.Close(ctx); err != nil {
 		t.Fatal(err)

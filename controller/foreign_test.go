@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/metadata"
@@ -29,7 +28,7 @@ func (c *cluster) write(s metadata.Store, ops ...metadata.Op) {
 // until waits for an image.
 func (c *cluster) until(what string, ok func(*metadata.Image) bool) {
 	c.t.Helper()
-	testkit.WaitFor(c.t, 30*time.Second, what, func() bool { return ok(c.loader.Image()) })
+	testkit.WaitFor(c.t, what, func() bool { return ok(c.loader.Image()) })
 }
 
 func topicIs(name string, partitions int) func(*metadata.Image) bool {
@@ -64,7 +63,7 @@ func TestZombieController(t *testing.T) {
 	// The first one is fenced before it notices anything.
 	c.mu.Lock()
 	other.write(other.store, metadata.Delete(metadata.ControllerPath, metadata.AnyVersion))
-	testkit.WaitFor(t, 30*time.Second, "the other broker to be elected", func() bool { return other.loader.Image().Controller().BrokerID == 2 })
+	testkit.WaitFor(t, "the other broker to be elected", func() bool { return other.loader.Image().Controller().BrokerID == 2 })
 	_, err = c.commit(t.Context(), []metadata.Op{metadata.Create("/zombie", nil)})
 	c.mu.Unlock()
 	if !errors.Is(err, ErrNotController) {
@@ -82,7 +81,7 @@ func TestZombieController(t *testing.T) {
 	c.until("broker 1 to be elected again", func(image *metadata.Image) bool {
 		return image.Controller().BrokerID == 1 && image.ControllerEpoch() == 3
 	})
-	testkit.WaitFor(t, 30*time.Second, "it to decide", func() bool {
+	testkit.WaitFor(t, "it to decide", func() bool {
 		return c.create(NewTopic{Name: "a", NumPartitions: 1, ReplicationFactor: 1})[0].Err == nil
 	})
 }
@@ -102,7 +101,7 @@ func TestReElection(t *testing.T) {
 		return image.Controller().BrokerID == 1 && image.ControllerEpoch() == 42
 	})
 	c.write(tool, metadata.Set(metadata.ControllerEpochPath, []byte("{junk"), metadata.AnyVersion))
-	testkit.WaitFor(t, 30*time.Second, "it to decide in spite of junk", func() bool {
+	testkit.WaitFor(t, "it to decide in spite of junk", func() bool {
 		return c.create(NewTopic{Name: "a", NumPartitions: 1, ReplicationFactor: 1})[0].Err == nil
 	})
 	if epoch := c.loader.Image().ControllerEpoch(); epoch < 43 {

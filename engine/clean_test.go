@@ -518,7 +518,7 @@ func TestCleaningStopsWithTheStore(t *testing.T) {
 	roll(t, l)
 	done := make(chan int)
 	go func() { done <- s.Clean() }()
-	testkit.WaitFor(t, time.Minute, "a cleaning that waits for the clock", func() bool {
+	testkit.WaitFor(t, "a cleaning that waits for the clock", func() bool {
 		return s.CleanerStatus().Running == 1 && e.clock.Pending() > 0
 	})
 	if err := s.Close(context.Background()); err != nil {
@@ -661,7 +661,7 @@ func TestACleaningIsAborted(t *testing.T) {
 	roll(t, l)
 	done := make(chan int)
 	go func() { done <- s.Clean() }()
-	testkit.WaitFor(t, time.Minute, "a cleaning that waits for the clock", func() bool {
+	testkit.WaitFor(t, "a cleaning that waits for the clock", func() bool {
 		return s.CleanerStatus().Running == 1 && e.clock.Pending() > 0
 	})
 	s.cleaners.abortAndPause(l)

@@ -275,7 +275,7 @@ func TestFlushMs(t *testing.T) {
 		t.Error("synced before flush.ms")
 	}
 	e.clock.Advance(time.Millisecond)
-	testkit.WaitFor(t, 10*time.Second, "the sync", func() bool { return l.SyncedOffset() == 1 && l.RecoveryPoint() == 1 })
+	testkit.WaitFor(t, "the sync", func() bool { return l.SyncedOffset() == 1 && l.RecoveryPoint() == 1 })
 }
 
 // TestSealedSegmentsAreSyncedLater: the second look after a roll syncs what was sealed before
@@ -295,7 +295,7 @@ func TestSealedSegmentsAreSyncedLater(t *testing.T) {
 		t.Errorf("synced below %d at the first look", got)
 	}
 	e.clock.Advance(sealedSyncMs * time.Millisecond)
-	testkit.WaitFor(t, 10*time.Second, "the sync", func() bool { return l.RecoveryPoint() > 0 })
+	testkit.WaitFor(t, "the sync", func() bool { return l.RecoveryPoint() > 0 })
 	if got := l.SyncedOffset(); got != 3 || l.RecoveryPoint() != 3 {
 		t.Errorf("synced below %d, recovery point %d; want 3", got, l.RecoveryPoint())
 	}
@@ -312,7 +312,7 @@ func TestSmallSegmentsDoNotPileUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	testkit.WaitFor(t, 10*time.Second, "the sync", func() bool { return l.RecoveryPoint() == maxSnapshotsDue })
+	testkit.WaitFor(t, "the sync", func() bool { return l.RecoveryPoint() == maxSnapshotsDue })
 }
 
 func TestRetention(t *testing.T) {

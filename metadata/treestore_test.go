@@ -139,7 +139,7 @@ func TestLostWritesAreSentAgain(t *testing.T) {
 				results[i], errs[i] = s.Multi(context.Background(), CreateSequential("/q/n", fmt.Append(nil, i)))
 			})
 		}
-		testkit.WaitFor(t, 30*time.Second, "the writes to be sent", func() bool {
+		testkit.WaitFor(t, "the writes to be sent", func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			return lost > 0 || sendings >= n

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"github.com/millrace/millrace/internal/testkit"
 	. "github.com/millrace/millrace/metadata"
 	"github.com/millrace/millrace/quorum/jute"
 )
@@ -142,7 +142,7 @@ func TestZooKeeperThatIsTooOld(t *testing.T) {
 			t.Run(version+chroot, func(t *testing.T) {
 				z := &oldZooKeeper{known: known, nodes: map[string]bool{}}
 				address := z.serve(t)
-				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 				defer cancel()
 				s, err := OpenZKStore(ctx, zkOptions(address+chroot))
 				if err == nil {

@@ -58,7 +58,7 @@ func zkOptions(connect string) ZKOptions {
 
 func openZK(t *testing.T, o ZKOptions) *ZKStore {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	s, err := OpenZKStore(ctx, o)
 	must(t, err)
@@ -172,7 +172,7 @@ func testBrokenConnections(t *testing.T, connect string) {
 		t.Errorf("got %v", err)
 	}
 	end := multi(t, other, Set("/q", []byte("end"), AnyVersion))
-	testkit.WaitFor(t, 30*time.Second, "the stream", func() bool {
+	testkit.WaitFor(t, "the stream", func() bool {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		return v.nodes["/q"] == "end"
@@ -217,7 +217,7 @@ func killSession(t *testing.T, s *ZKStore, connect string) {
 	session := SessionOf(s)
 	c, err := client.New(client.Config{Servers: connect, Dial: o.Dial, Clock: o.Clock, Rand: o.Rand, Session: &session})
 	must(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	must(t, c.WaitConnected(ctx))
 	must(t, c.Close(ctx))
@@ -251,7 +251,7 @@ func testForeignWrites(t *testing.T, connect string) {
 	_, err = c.Set(ctx, beside, []byte("z"), -1)
 	must(t, err)
 	create(chroot+"/last", "")
-	testkit.WaitFor(t, 30*time.Second, "the stream", func() bool {
+	testkit.WaitFor(t, "the stream", func() bool {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		_, ok := v.nodes["/last"]

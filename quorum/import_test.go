@@ -65,7 +65,7 @@ func TestImport(t *testing.T) {
 
 // The servers of an ensemble import the same directory and make the same of it.
 func TestImportIntoAnEnsemble(t *testing.T) {
-	lines := "initLimit=10\nsyncLimit=5\n"
+	lines := ensemble
 	for i := range 3 {
 		lines += fmt.Sprintf("server.%d=127.0.0.1:%s:%s\n", i+1, freePort(t), freePort(t))
 	}

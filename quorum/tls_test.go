@@ -48,11 +48,14 @@ func TestEncryptedClients(t *testing.T) {
 	must(t, plain.Close(t.Context()))
 }
 
+// ensemble is the timing of one: no election for every hiccup of a busy machine.
+const ensemble = "tickTime=2000\ninitLimit=10\nsyncLimit=5\n"
+
 // Three servers that encrypt what they say to each other elect a leader and serve; one with a
 // certificate of another authority is no part of it.
 func TestEncryptedEnsemble(t *testing.T) {
 	a, other := certs.New(t), certs.New(t)
-	lines := "initLimit=10\nsyncLimit=5\nsslQuorum=true\n"
+	lines := ensemble + "sslQuorum=true\n"
 	for i := range 3 {
 		lines += fmt.Sprintf("server.%d=127.0.0.1:%s:%s\n", i+1, freePort(t), freePort(t))
 	}
@@ -67,9 +70,7 @@ func TestEncryptedEnsemble(t *testing.T) {
 	must(t, one.WaitServing(t.Context()))
 	must(t, two.WaitServing(t.Context()))
 	cl := connect(t, one.Addr(), nil)
-	if _, err := cl.Create(t.Context(), "/a", []byte("x"), jute.OpenACL(), jute.Persistent); err != nil {
-		t.Fatal(err)
-	}
+	create(t, cl, "/a", "x")
 	must(t, cl.Close(t.Context()))
 	if s := stranger.Node().Status(); s.Serving || s.Mode != node.Looking {
 		t.Errorf("the stranger: %+v", s)
@@ -87,7 +88,7 @@ func TestEncryptedEnsemble(t *testing.T) {
 // switched on without a stop.
 func TestEnsembleThatTurnsToTLS(t *testing.T) {
 	a := certs.New(t)
-	lines := "initLimit=10\nsyncLimit=5\nportUnification=true\n"
+	lines := ensemble + "portUnification=true\n"
 	for i := range 2 {
 		lines += fmt.Sprintf("server.%d=127.0.0.1:%s:%s\n", i+1, freePort(t), freePort(t))
 	}
@@ -105,7 +106,7 @@ func TestEnsembleThatTurnsToTLS(t *testing.T) {
 
 // A stop hands the leadership over.
 func TestAStoppedLeaderIsFollowedByAnother(t *testing.T) {
-	lines := "initLimit=10\nsyncLimit=5\n"
+	lines := ensemble
 	for i := range 3 {
 		lines += fmt.Sprintf("server.%d=127.0.0.1:%s:%s\n", i+1, freePort(t), freePort(t))
 	}

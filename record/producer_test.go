@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/millrace/millrace/internal/testkit"
 )
 
 // stubBroker answers what a producer asks on one connection and keeps the batches it sends.
@@ -124,7 +126,7 @@ func produceOnce(t *testing.T, samples []sample, compression kgo.CompressionCode
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	// A topic that the client knows already, so that all samples are in the partition's queue when
 	// the flush begins: those of an unknown topic are moved there one by one while it goes on.

@@ -124,7 +124,7 @@ func (e *env) write(ops ...metadata.Op) int64 {
 // settle changes the tree and waits until it is in force.
 func (e *env) settle(ops ...metadata.Op) {
 	e.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	if err := e.WaitApplied(ctx, e.write(ops...)); err != nil {
 		e.t.Fatal(err)
@@ -224,7 +224,7 @@ func (o *outcomes) wait(t testing.TB) (int, ProduceResult) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		return slot, o.got[slot][len(o.got[slot])-1]
-	case <-time.After(20 * time.Second):
+	case <-time.After(testkit.Patience):
 		t.Fatal("no outcome was told")
 		return 0, ProduceResult{}
 	}

@@ -162,7 +162,7 @@ func TestFullDiskWhenATopicIsMade(t *testing.T) {
 	}
 	full.Store(false)
 	e.clock.Advance(2 * time.Second)
-	testkit.WaitFor(t, 10*time.Second, "the partition to come online", func() bool {
+	testkit.WaitFor(t, "the partition to come online", func() bool {
 		_, err := e.Get("t", 0)
 		return err == nil
 	})
@@ -229,7 +229,7 @@ func TestReconfigure(t *testing.T) {
 	p := e.topic("")
 	retention.Store(77)
 	e.Reconfigure()
-	testkit.WaitFor(t, 10*time.Second, "the new setting", func() bool { return p.Log().Config().RetentionMs == 77 })
+	testkit.WaitFor(t, "the new setting", func() bool { return p.Log().Config().RetentionMs == 77 })
 }
 
 func TestCloseEndsWhatWaits(t *testing.T) {

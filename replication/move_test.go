@@ -57,19 +57,19 @@ func TestMoveUnderLoad(t *testing.T) {
 			}
 			var moved int
 			wg.Go(func() {
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-					}
+				for { // once at least
 					before := p.Log()
 					if err := e.MoveLog("t", 0, otherDir(before)); err != nil {
 						t.Errorf("move: %v", err)
 						return
 					}
-					testkit.WaitFor(t, 20*time.Second, "the move", func() bool { return p.Log() != before })
+					testkit.WaitFor(t, "the move", func() bool { return p.Log() != before })
 					moved++
+					select {
+					case <-stop:
+						return
+					default:
+					}
 				}
 			})
 			all, at := "", int64(0)
@@ -92,7 +92,7 @@ func TestMoveUnderLoad(t *testing.T) {
 				if s == "" {
 					select {
 					case <-waiter:
-					case <-time.After(20 * time.Second):
+					case <-time.After(testkit.Patience):
 						t.Fatalf("nobody wakes the consumer at %d of %d", at, p.Log().LogEndOffset())
 					}
 				}
@@ -146,7 +146,7 @@ func TestMoveRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.settle(dropOps("t", 1)...)
-	testkit.WaitFor(t, 20*time.Second, "the move's end", func() bool {
+	testkit.WaitFor(t, "the move's end", func() bool {
 		e.moves.mu.Lock()
 		defer e.moves.mu.Unlock()
 		return e.moves.running == 0
@@ -172,7 +172,7 @@ func TestMovePace(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := p.Log()
-	testkit.WaitFor(t, 20*time.Second, "the move", func() bool {
+	testkit.WaitFor(t, "the move", func() bool {
 		e.clock.Advance(10 * time.Second)
 		return p.Log() != before
 	})
@@ -183,7 +183,7 @@ func TestMovePace(t *testing.T) {
 	if err := e.MoveLog("t", 0, otherDir(before)); err != nil {
 		t.Fatal(err)
 	}
-	testkit.WaitFor(t, 20*time.Second, "the first piece", func() bool {
+	testkit.WaitFor(t, "the first piece", func() bool {
 		m := e.store.Moves()
 		return len(m) == 1 && m[0].SizeBytes > 0
 	})
@@ -210,7 +210,7 @@ func TestMovesWaitForEachOther(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	testkit.WaitFor(t, 20*time.Second, "two moves", func() bool { return len(e.store.Moves()) == 2 && len(e.WaitingMoves()) == 2 })
+	testkit.WaitFor(t, "two moves", func() bool { return len(e.store.Moves()) == 2 && len(e.WaitingMoves()) == 2 })
 	for _, w := range e.WaitingMoves() {
 		if w.Dir != to[w.TopicPartition.Partition] {
 			t.Errorf("%+v", w)
@@ -246,7 +246,7 @@ func TestMoveIsResumed(t *testing.T) {
 	e.store = e.openStore(e.fs)
 	e.loader = newLoader(e)
 	e.start()
-	testkit.WaitFor(t, 20*time.Second, "the log to arrive", func() bool {
+	testkit.WaitFor(t, "the log to arrive", func() bool {
 		p, err := e.Get("t", 0)
 		return err == nil && p.Log().LogDir() == to && p.Log().LogEndOffset() == 1
 	})

@@ -167,7 +167,7 @@ func TestWithoutAcks(t *testing.T) {
 			if run.Records < s.Records || run.Requests == 0 {
 				t.Errorf("%+v", run)
 			}
-			testkit.WaitFor(t, 10*time.Second, "the records arrive", func() bool { return f.stored(t, "t")["t"] >= s.Records })
+			testkit.WaitFor(t, "the records arrive", func() bool { return f.stored(t, "t")["t"] >= s.Records })
 		})
 	}
 }

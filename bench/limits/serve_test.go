@@ -48,7 +48,7 @@ func start(t *testing.T, s Spec, segmentBytes int64) (*child, net.Conn, job) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(testkit.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	return c, conn, j
@@ -117,7 +117,7 @@ func TestAppendedBatchesAreInTheFileInOrder(t *testing.T) {
 		if err := <-sent; err != nil {
 			t.Fatal(err)
 		}
-		testkit.WaitFor(t, 20*time.Second, "all requests to be served", func() bool {
+		testkit.WaitFor(t, "all requests to be served", func() bool {
 			m, err := c.mark(t.Context())
 			return err == nil && m.Units == requests && m.CPUNs > 0
 		})
@@ -149,7 +149,7 @@ func TestFullSegmentsAreRemoved(t *testing.T) {
 				t.Fatalf("reply %d: %v", i, err)
 			}
 		}
-		testkit.WaitFor(t, 20*time.Second, "full segments to be removed", func() bool {
+		testkit.WaitFor(t, "full segments to be removed", func() bool {
 			_, err := c.mark(t.Context())
 			files, _ := filepath.Glob(filepath.Join(j.Dir, "*.log"))
 			return err == nil && len(files) == 1 && strings.HasSuffix(files[0], "00007.log")
@@ -262,7 +262,7 @@ func TestInterruptedSampleEndsTheServer(t *testing.T) {
 	go func() { defer close(done); _ = c.stop() }()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(testkit.Patience):
 		t.Error("the server still runs")
 		_ = c.cmd.Process.Kill()
 		<-done

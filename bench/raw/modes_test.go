@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/bench/result"
 	"github.com/millrace/millrace/bench/workload"
+	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/record/compress"
 )
 
@@ -92,14 +93,14 @@ func TestSameAndEmpty(t *testing.T) {
 	}
 	per := int64(b[0].Records)
 	for _, from := range []int64{-1, per + 3} {
-		st, err := Fetch(t.Context(), target, FetchSpec{
-			Common: Common{Partitions: parts, Connections: 2, Depth: 3, Duration: 30 * time.Millisecond},
-			Mode:   Same, Offset: from, PartitionMaxBytes: 100,
-		})
 		want := per // a request gets at least one batch,
 		if from > 0 {
 			want = int64(b[1].Records) - 3 // and of it what is wanted counts
 		}
+		st, err := Fetch(t.Context(), target, FetchSpec{
+			Common: Common{Partitions: parts, Connections: 2, Depth: 3, Records: 100 * want},
+			Mode:   Same, Offset: from, PartitionMaxBytes: 100,
+		})
 		if err != nil || st.Requests == 0 || float64(st.Records)/float64(st.Requests) < 0.9*float64(want) ||
 			st.Records > want*(st.Requests+6) {
 			t.Errorf("from %d: %d records in %d requests, want %d in each; %v", from, st.Records, st.Requests, want, err)
@@ -148,7 +149,7 @@ func TestTailSeesAll(t *testing.T) {
 	}()
 	<-began
 	want := readers * produce(2000)
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(testkit.Patience)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for seen.Load() < want {

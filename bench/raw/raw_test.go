@@ -78,7 +78,7 @@ func consume(t *testing.T, seeds []string, topic string, n int) []*kgo.Record {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	var out []*kgo.Record
 	for len(out) < n {
@@ -123,7 +123,7 @@ func TestProduceReachesAnotherImplementation(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	for int64(ones+twos) < 40*per {
 		f := cl.PollFetches(ctx)

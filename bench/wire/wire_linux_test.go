@@ -273,7 +273,7 @@ func TestNoReply(t *testing.T) {
 	if st.Requests != 500 || st.SentBytes != 500*70_004 {
 		t.Fatalf("%d requests, %d bytes; want 500, %d", st.Requests, st.SentBytes, 500*70_004)
 	}
-	testkit.WaitFor(t, 10*time.Second, "all bytes", func() bool { return got.Load() == 500*70_004 })
+	testkit.WaitFor(t, "all bytes", func() bool { return got.Load() == 500*70_004 })
 }
 
 func TestLater(t *testing.T) {
@@ -406,8 +406,8 @@ func TestEndsOfARun(t *testing.T) {
 	if !errors.Is(err, why) {
 		t.Errorf("failed: %v", err)
 	}
-	st, err = Run(t.Context(), Load{Address: address, Connections: 2, Frame: asks(16, 16), Duration: 20 * time.Millisecond})
-	if err != nil || st.SteadyS < 0.02 || st.Requests == 0 {
+	st, err = Run(t.Context(), Load{Address: address, Connections: 2, Frame: asks(16, 16), Duration: time.Second})
+	if err != nil || st.SteadyS < 1 || st.Requests == 0 {
 		t.Errorf("duration: %v s, %d requests, %v", st.SteadyS, st.Requests, err)
 	}
 }

@@ -15,14 +15,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/vfs/osfs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // session answers by key: 1 at once, 2 parks until released, 3 panics, 4 sends a file,
 // 5 gets no reply, 6 mutes.
@@ -134,7 +133,7 @@ func startOn(t *testing.T, client, server net.Conn, change func(*Options)) *rig 
 			t.Errorf("%d slots are still counted as parked", n)
 		}
 	})
-	client.SetDeadline(time.Now().Add(20 * time.Second))
+	client.SetDeadline(time.Now().Add(testkit.Patience))
 	return &rig{session: s, t: t, client: client, opts: o}
 }
 
@@ -388,7 +387,7 @@ func TestSlowCloseHoldsNobodyUp(t *testing.T) {
 	}()
 	select {
 	case <-completed:
-	case <-time.After(5 * time.Second):
+	case <-time.After(testkit.Patience):
 		t.Error("completing a slot waits for the socket of its connection to close")
 	}
 	close(slow.leave)

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"io"
 	"testing"
-	"time"
 
 	"github.com/millrace/millrace/internal/testkit"
 )
@@ -84,7 +83,7 @@ func TestSendersEndWhenNothingIsLeft(t *testing.T) {
 			r.want(o.corr)
 		}
 	}
-	testkit.WaitFor(t, 20*time.Second, "the senders to end", func() bool {
+	testkit.WaitFor(t, "the senders to end", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.running == 0 && len(s.queue) == s.next

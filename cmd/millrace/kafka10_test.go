@@ -161,7 +161,7 @@ func TestToolOfKafka10CallByCall(t *testing.T) {
 		k.get("/config/topics/old.tool")
 		k.update("/config/topics/old.tool", `{"version":1,"config":{"retention.ms":"1000000","max.message.bytes":"100000"}}`)
 		k.make("/config/changes/config_change_", `{"version":2,"entity_path":"topics/old.tool"}`, zk.FlagSequence)
-		testkit.WaitFor(t, 30*time.Second, "the settings", func() bool {
+		testkit.WaitFor(t, "the settings", func() bool {
 			configs, err := kadm.NewClient(cl).DescribeTopicConfigs(t.Context(), "old.tool")
 			if err != nil || len(configs) != 1 {
 				return false
@@ -176,13 +176,13 @@ func TestToolOfKafka10CallByCall(t *testing.T) {
 
 		k.make("/admin/delete_topics/old.tool", "", 0)
 		awaitNoTopic(t, cl, "old.tool")
-		testkit.WaitFor(t, 30*time.Second, "the nodes to go", func() bool {
+		testkit.WaitFor(t, "the nodes to go", func() bool {
 			_, config := k.get("/config/topics/old.tool")
 			_, mark := k.get("/admin/delete_topics/old.tool")
 			return len(k.list()) == 0 && !config && !mark
 		})
 		k.make("/admin/delete_topics/nobody", "", 0) // a topic that does not exist
-		testkit.WaitFor(t, 30*time.Second, "the mark to go", func() bool { _, there := k.get("/admin/delete_topics/nobody"); return !there })
+		testkit.WaitFor(t, "the mark to go", func() bool { _, there := k.get("/admin/delete_topics/nobody"); return !there })
 
 		// The same name again, and our broker's own tools agree.
 		k.createTopic("old.tool", "", 1)

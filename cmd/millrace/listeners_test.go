@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -30,7 +29,7 @@ func TestDynamicListenersOutliveARestart(t *testing.T) {
 		return s.(*server)
 	}
 	stop := func(s *server) {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
 			t.Error(err)
@@ -60,7 +59,7 @@ func TestDynamicListenersOutliveARestart(t *testing.T) {
 	if err != nil || r[0].Err != nil {
 		t.Fatal(err, r)
 	}
-	testkit.WaitFor(t, 20*time.Second, "the registration", func() bool { return registered(s) == 2 })
+	testkit.WaitFor(t, "the registration", func() bool { return registered(s) == 2 })
 	stop(s)
 	s = start()
 	defer stop(s)
@@ -75,5 +74,5 @@ func TestDynamicListenersOutliveARestart(t *testing.T) {
 	if len(s.broker.Addrs()) != 2 {
 		t.Errorf("listeners %v", s.broker.Addrs())
 	}
-	testkit.WaitFor(t, 20*time.Second, "the registration", func() bool { return registered(s) == 2 })
+	testkit.WaitFor(t, "the registration", func() bool { return registered(s) == 2 })
 }

@@ -12,12 +12,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace/millrace/broker/config"
+	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/internal/vfs/osfs"
 )
 
@@ -28,7 +28,7 @@ func scrapeOfUse(t *testing.T) string {
 		"log.dirs=" + t.TempDir(), "listeners=PLAINTEXT://127.0.0.1:0", "admin.listener=127.0.0.1:0", "quorum.client.listener=", "offsets.topic.num.partitions=1", "group.initial.rebalance.delay.ms=0",
 	}})
 	must(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	running, err := startServer(ctx, cfg, slog.New(slog.DiscardHandler))
 	must(t, err)

@@ -117,7 +117,7 @@ func (z *zooKeeper) mode() string {
 func leader(t *testing.T, servers []*zooKeeper) *zooKeeper {
 	t.Helper()
 	var lead *zooKeeper
-	testkit.WaitFor(t, time.Minute, "a leader and followers", func() bool {
+	testkit.WaitFor(t, "a leader and followers", func() bool {
 		leaders, followers := 0, 0
 		for _, z := range servers {
 			switch z.mode() {
@@ -139,7 +139,7 @@ func goClient(t *testing.T, servers ...*zooKeeper) *zk.Conn {
 	for _, z := range servers {
 		addrs = append(addrs, z.addr)
 	}
-	c, _, err := zk.Connect(addrs, 10*time.Second, zk.WithLogInfo(false), zk.WithLogger(quietLog{}))
+	c, _, err := zk.Connect(addrs, 30*time.Second, zk.WithLogInfo(false), zk.WithLogger(quietLog{}))
 	must(t, err)
 	t.Cleanup(c.Close)
 	return c
@@ -153,7 +153,7 @@ func (quietLog) Printf(string, ...any) {}
 func get(t *testing.T, c *zk.Conn, path string) string {
 	t.Helper()
 	var data []byte
-	testkit.WaitFor(t, time.Minute, "an answer for "+path, func() bool {
+	testkit.WaitFor(t, "an answer for "+path, func() bool {
 		var err error
 		data, _, err = c.Get(path)
 		if err != nil && !errors.Is(err, zk.ErrConnectionClosed) && !errors.Is(err, zk.ErrNoServer) {

@@ -8,9 +8,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace/internal/testkit"
 )
 
 // The scripts of groups and administration against our own broker, as somebody would type
@@ -95,7 +96,7 @@ func TestDescribeConsumersOfOurBroker(t *testing.T) {
 		t.Fatal(out)
 	}
 	for _, protocol := range []string{"classic", "consumer"} {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 		defer cancel()
 		if protocol == "consumer" {
 			ctx = context.WithValue(ctx, "opt_in_kafka_next_gen_balancer_beta", true) //nolint:staticcheck // franz-go's switch

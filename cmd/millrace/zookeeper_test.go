@@ -46,7 +46,7 @@ func tryStart(t *testing.T, dir string, more ...string) (*server, error) {
 	overrides := append([]string{"broker.id=1", "log.dirs=" + dir, "listeners=PLAINTEXT://127.0.0.1:0", "admin.listener=", "quorum.client.listener=127.0.0.1:0"}, more...)
 	cfg, _, err := config.Load(config.Input{FS: osfs.FS{}, Overrides: overrides})
 	must(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	s, err := startServer(ctx, cfg, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
@@ -95,7 +95,7 @@ func clientOf(t *testing.T, s *server) *kgo.Client {
 func awaitTopic(t *testing.T, cl *kgo.Client, topic string, partitions int) kadm.TopicDetail {
 	t.Helper()
 	var found kadm.TopicDetail
-	testkit.WaitFor(t, 30*time.Second, fmt.Sprintf("topic %s with %d partitions", topic, partitions), func() bool {
+	testkit.WaitFor(t, fmt.Sprintf("topic %s with %d partitions", topic, partitions), func() bool {
 		details, err := kadm.NewClient(cl).ListTopics(t.Context(), topic)
 		found = details[topic]
 		return err == nil && found.Err == nil && len(found.Partitions) == partitions &&
@@ -106,7 +106,7 @@ func awaitTopic(t *testing.T, cl *kgo.Client, topic string, partitions int) kadm
 
 func awaitNoTopic(t *testing.T, cl *kgo.Client, topic string) {
 	t.Helper()
-	testkit.WaitFor(t, 30*time.Second, "topic "+topic+" to go", func() bool {
+	testkit.WaitFor(t, "topic "+topic+" to go", func() bool {
 		details, err := kadm.NewClient(cl).ListTopics(t.Context())
 		return err == nil && !details.Has(topic)
 	})
@@ -114,7 +114,7 @@ func awaitNoTopic(t *testing.T, cl *kgo.Client, topic string) {
 
 func produceTo(t *testing.T, cl *kgo.Client, topic string, partition int32) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Partition: partition, Value: []byte("v")}).FirstErr(); err != nil {
 		t.Fatalf("produce to %s-%d: %v", topic, partition, err)
@@ -200,12 +200,12 @@ func TestSessionExpires(t *testing.T) {
 		for _, path := range []string{"/controller", "/brokers/ids/1"} { // what goes with a session
 			must(t, k.c.Delete(k.chroot+path, -1))
 		}
-		testkit.WaitFor(t, 30*time.Second, "the broker to be back", func() bool {
+		testkit.WaitFor(t, "the broker to be back", func() bool {
 			_, registered := k.get("/brokers/ids/1")
 			controller, _ := k.get("/controller")
 			return registered && strings.Contains(controller, `"brokerid":1`)
 		})
-		testkit.WaitFor(t, 30*time.Second, "the controller to decide", func() bool {
+		testkit.WaitFor(t, "the controller to decide", func() bool {
 			_, err := kadm.NewClient(cl).CreateTopic(t.Context(), 1, 1, nil, "after")
 			return err == nil || strings.Contains(err.Error(), "EXISTS")
 		})
@@ -222,7 +222,7 @@ func TestTwoBrokersOfOneEnsemble(t *testing.T) {
 	if one.loader.Image().ClusterID() != two.loader.Image().ClusterID() {
 		t.Error("two clusters")
 	}
-	if _, err := tryStart(t, t.TempDir(), "zookeeper.connect="+connect, "broker.id=2", "zookeeper.session.timeout.ms=1", "zookeeper.connection.timeout.ms=20000"); err == nil || !strings.Contains(err.Error(), "broker id 2 is taken") {
+	if _, err := tryStart(t, t.TempDir(), "zookeeper.connect="+connect, "broker.id=2", "zookeeper.session.timeout.ms=2000", "zookeeper.connection.timeout.ms=120000"); err == nil || !strings.Contains(err.Error(), "broker id 2 is taken") {
 		t.Errorf("a second broker 2: %v", err)
 	}
 	cl := clientOf(t, two)
@@ -304,7 +304,7 @@ func TestBrokerOutlivesTheLeader(t *testing.T) {
 	leader, err := e.Leader()
 	must(t, err)
 	must(t, leader.Kill())
-	testkit.WaitFor(t, time.Minute, "a decision after the leader", func() bool {
+	testkit.WaitFor(t, "a decision after the leader", func() bool {
 		_, err := admin.CreateTopic(t.Context(), 1, 1, nil, "after")
 		return err == nil || errors.Is(err, kerr.TopicAlreadyExists)
 	})

@@ -48,7 +48,7 @@ func TestAlterReplicaLogDirs(t *testing.T) {
 		from, _ := where(c)
 		to := dirs[1-slices.Index(dirs, from)]
 		code(c, move(to, made.name, 0), nil)
-		testkit.WaitFor(c, patience, "the log to arrive", func() bool {
+		testkit.WaitFor(c, "the log to arrive", func() bool {
 			log, future := where(c)
 			return log == to && future == ""
 		})

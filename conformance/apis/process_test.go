@@ -38,7 +38,7 @@ func admin(t testing.TB, b *harness.Broker, path string) *http.Response {
 	t.Helper()
 	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	var resp *http.Response
-	testkit.WaitFor(t, patience, "the admin port", func() bool {
+	testkit.WaitFor(t, "the admin port", func() bool {
 		var err error
 		resp, err = client.Get("http://" + b.AdminAddr() + path)
 		return err == nil

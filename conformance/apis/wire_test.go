@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { testkit.Main(m) }
 
 // patience bounds everything that is waited for; nothing should come near it.
-const patience = 20 * time.Second
+const patience = testkit.Patience
 
 // client is one connection. Its TB is that of the test that uses it at the moment.
 type client struct {

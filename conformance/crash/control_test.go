@@ -3,7 +3,6 @@ package crash
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -28,10 +27,10 @@ func TestControl(t *testing.T) {
 	must(t, err)
 	at := Positions{}
 	for _, want := range []int64{1000, 3000} {
-		testkit.WaitFor(t, roundTimeout, "acknowledgements", func() bool { return l.Acked() >= want })
+		testkit.WaitFor(t, "acknowledgements", func() bool { return l.Acked() >= want })
 		must(t, Read(ctx, addr, plain, l.History, at))
 	}
-	must(t, l.Stop(10*time.Second))
+	must(t, l.Stop(roundTimeout))
 	must(t, Read(ctx, addr, plain, l.History, at))
 	if l.DataLoss() > 0 || len(l.Failures()) > 0 {
 		t.Errorf("data loss %d, failures %v", l.DataLoss(), l.Failures())

@@ -99,7 +99,7 @@ func crashRound(t *testing.T, ctx context.Context, b *harness.Broker, l *Load, r
 	// all promises.
 	want := l.Acked() + 1 + rng.Int64N(3000)
 	pause := time.Duration(rng.IntN(100)) * time.Millisecond
-	testkit.WaitFor(t, roundTimeout, "acknowledgements", func() bool { return l.Acked() >= want })
+	testkit.WaitFor(t, "acknowledgements", func() bool { return l.Acked() >= want })
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	<-timer.C

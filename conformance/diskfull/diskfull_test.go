@@ -78,7 +78,7 @@ type run struct {
 }
 
 func (r *run) connect() {
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	r.t.Cleanup(cancel)
 	c, err := kgo.NewClient(kgo.SeedBrokers(r.b.Bootstrap()), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.DisableIdempotentWrite())
@@ -209,7 +209,7 @@ func (r *run) deleteAndGoOn() {
 	_, err := kadm.NewClient(r.client).DeleteRecords(r.ctx, kadm.Offsets{topic.Name: {0: {Topic: topic.Name, At: at}}})
 	must(r.t, err)
 	r.h.ForgetBelow(place, at)
-	testkit.WaitFor(r.t, 20*time.Second, "space for records", func() bool { return r.produce() == nil })
+	testkit.WaitFor(r.t, "space for records", func() bool { return r.produce() == nil })
 	for range 50 {
 		must(r.t, r.produce())
 	}

@@ -114,7 +114,7 @@ func TestCompaction(t *testing.T) {
 		}
 	}
 	// What is in the active segment cannot be compacted: a quarter of all, at most.
-	testkit.WaitFor(t, patience, "compaction", func() bool {
+	testkit.WaitFor(t, "compaction", func() bool {
 		records, _ := f.readAll(f.addr, f.end())
 		return records < rounds*each/2
 	})
@@ -148,7 +148,7 @@ func TestCompactAndDelete(t *testing.T) {
 	}
 	keyed(40, time.Now().Add(-time.Hour))
 	keyed(40, time.Now())
-	testkit.WaitFor(t, patience, "deletion and compaction", func() bool {
+	testkit.WaitFor(t, "deletion and compaction", func() bool {
 		records, _ := f.readAll(f.addr, 80)
 		return f.start() > 0 && records < 35
 	})
@@ -167,5 +167,5 @@ func TestRetentionLoweredWhileRunning(t *testing.T) {
 	minutes := "600000"
 	_, err := f.admin.AlterTopicConfigs(f.ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: &minutes}}, f.topic)
 	must(t, err)
-	testkit.WaitFor(t, patience, "deletion of all segments", func() bool { return f.start() == 60 })
+	testkit.WaitFor(t, "deletion of all segments", func() bool { return f.start() == 60 })
 }

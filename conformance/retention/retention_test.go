@@ -27,8 +27,6 @@ var quick = harness.Options{Config: map[string]string{
 	"log.segment.delete.delay.ms":     "100",
 }}
 
-const patience = 20 * time.Second
-
 // fixture is one topic with one partition on the broker under test.
 type fixture struct {
 	t      *testing.T
@@ -41,7 +39,7 @@ type fixture struct {
 
 func newFixture(t *testing.T, addr string, config map[string]string) *fixture {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	t.Cleanup(cancel)
 	c, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	must(t, err)
@@ -138,7 +136,7 @@ func TestBySize(t *testing.T) {
 	})
 	const records = 200
 	f.produce(records, time.Now())
-	testkit.WaitFor(t, patience, "deletion down to the limit", func() bool { return f.sizeBytes() < keep+segment })
+	testkit.WaitFor(t, "deletion down to the limit", func() bool { return f.sizeBytes() < keep+segment })
 	if size := f.sizeBytes(); size < keep {
 		t.Errorf("%d bytes are left: more was deleted than retention.bytes=%d allows", size, keep)
 	}
@@ -155,7 +153,7 @@ func TestByTime(t *testing.T) {
 	f.produce(40, now)
 	// 40 records of a good 1 KiB fill two segments of 16 KiB and part of a third, which new
 	// records share and so keep, unless retention passes before they come.
-	testkit.WaitFor(t, patience, "deletion of old segments", func() bool { return f.start() >= 25 })
+	testkit.WaitFor(t, "deletion of old segments", func() bool { return f.start() >= 25 })
 	first := f.start()
 	if first > 40 {
 		t.Errorf("the log starts at %d: of 40 old records in segments of 16 KiB the last few stay, and no new one goes", first)
@@ -170,7 +168,7 @@ func TestByTime(t *testing.T) {
 func TestByTimeTakesTheActiveSegmentToo(t *testing.T) {
 	f := newFixture(t, harness.Target(t, quick), map[string]string{"retention.ms": "1000"})
 	f.produce(5, time.Now().Add(-time.Hour))
-	testkit.WaitFor(t, patience, "deletion of everything", func() bool { return f.start() == 5 })
+	testkit.WaitFor(t, "deletion of everything", func() bool { return f.start() == 5 })
 	if end := f.end(); end != 5 {
 		t.Errorf("the log ends at %d", end)
 	}
@@ -185,7 +183,7 @@ func TestATimeInTheFutureStopsDeletion(t *testing.T) {
 	other := newFixture(t, f.addr, map[string]string{"retention.ms": "1000"})
 	other.produce(1, time.Now().Add(-time.Hour))
 	// When the other topic's record is gone, retention has passed over this one too.
-	testkit.WaitFor(t, patience, "retention at work", func() bool { return other.start() == 1 })
+	testkit.WaitFor(t, "retention at work", func() bool { return other.start() == 1 })
 	f.startsAt(0)
 }
 
@@ -194,7 +192,7 @@ func TestWithoutLimitsNothingGoes(t *testing.T) {
 	f.produce(40, time.Now().Add(-1000*time.Hour))
 	other := newFixture(t, f.addr, map[string]string{"retention.ms": "1000"})
 	other.produce(1, time.Now().Add(-time.Hour))
-	testkit.WaitFor(t, patience, "retention at work", func() bool { return other.start() == 1 })
+	testkit.WaitFor(t, "retention at work", func() bool { return other.start() == 1 })
 	f.startsAt(0)
 }
 
@@ -230,7 +228,7 @@ func TestDeletionIsKeptAndFreesTheDisk(t *testing.T) {
 	f := newFixture(t, b.Bootstrap(), map[string]string{"segment.bytes": "16384", "retention.bytes": "65536", "file.delete.delay.ms": "100"})
 	f.produce(200, time.Now())
 	dir := filepath.Join(b.DataDir(), f.topic+"-0")
-	testkit.WaitFor(t, patience, "removal of the files", func() bool {
+	testkit.WaitFor(t, "removal of the files", func() bool {
 		return onDisk(t, dir) < 3*65536 && len(glob(t, dir, "*.deleted")) == 0
 	})
 	_, err := f.admin.DeleteRecords(f.ctx, kadm.Offsets{f.topic: {0: {Topic: f.topic, Partition: 0, At: 190}}})
@@ -244,7 +242,7 @@ func TestDeletionIsKeptAndFreesTheDisk(t *testing.T) {
 
 	_, err = f.admin.DeleteTopic(f.ctx, f.topic)
 	must(t, err)
-	testkit.WaitFor(t, patience, "removal of the topic's folder", func() bool {
+	testkit.WaitFor(t, "removal of the topic's folder", func() bool {
 		return len(glob(t, b.DataDir(), f.topic+"-*")) == 0
 	})
 }

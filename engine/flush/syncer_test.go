@@ -183,7 +183,7 @@ func TestDeadlines(t *testing.T) {
 	l.Within(100 * time.Millisecond)
 	c.Advance(time.Second)
 	<-d.started
-	testkit.WaitFor(t, 10*time.Second, "the second sync", func() bool { return d.synced.Load() == 2 })
+	testkit.WaitFor(t, "the second sync", func() bool { return d.synced.Load() == 2 })
 }
 
 func TestCloseServesWhoWaits(t *testing.T) {
@@ -235,7 +235,7 @@ func TestSealedSegmentsAreSyncedApart(t *testing.T) {
 	l := newSyncer(t, Options{}).NewLog(d)
 	d.end.Store(9)
 	l.RequestSealed(4)
-	testkit.WaitFor(t, 10*time.Second, "the sync of sealed segments", func() bool { return d.synced.Load() > 0 })
+	testkit.WaitFor(t, "the sync of sealed segments", func() bool { return d.synced.Load() > 0 })
 	if got := d.synced.Load(); got != 4 {
 		t.Errorf("synced below %d, want 4", got)
 	}

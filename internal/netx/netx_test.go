@@ -34,7 +34,7 @@ func pair(t *testing.T) (client net.Conn, server *Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close(); accepted.Close() })
-	client.SetDeadline(time.Now().Add(20 * time.Second))
+	client.SetDeadline(time.Now().Add(testkit.Patience))
 	return client, Wrap(accepted)
 }
 

@@ -11,23 +11,30 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 )
 
+// Patience is how long a test waits for what must come, on any machine: it ends only a wait
+// that would never end.
+const Patience = 2 * time.Minute
+
 // Main runs a package's tests and fails them when a goroutine or a file descriptor is
-// left over. Call it as the whole of TestMain.
+// left over. What is about to end is waited for. Call it as the whole of TestMain.
 func Main(m *testing.M, options ...goleak.Option) {
 	before := descriptors()
 	code := m.Run()
 	if code == 0 {
-		if err := goleak.Find(options...); err != nil {
+		var err error
+		if !eventually(func() bool { err = goleak.Find(options...); return err == nil }) {
 			fmt.Fprintln(os.Stderr, "testkit:", err)
 			code = 1
 		}
-		if left := opened(before, descriptors()); len(left) > 0 {
+		var left []string
+		if !eventually(func() bool { left = opened(before, descriptors()); return len(left) == 0 }) {
 			fmt.Fprintf(os.Stderr, "testkit: left open:\n  %s\n", strings.Join(left, "\n  "))
 			code = 1
 		}
@@ -36,12 +43,13 @@ func Main(m *testing.M, options ...goleak.Option) {
 }
 
 // Descriptors fails the test if a file descriptor that was opened after this call is
-// still open when the test ends. Cleanups registered before it run after the check.
+// still open when the test ends, and stays so. Cleanups registered before it run after the check.
 func Descriptors(t testing.TB) {
 	t.Helper()
 	before := descriptors()
 	t.Cleanup(func() {
-		if left := opened(before, descriptors()); len(left) > 0 {
+		var left []string
+		if !eventually(func() bool { left = opened(before, descriptors()); return len(left) == 0 }) {
 			t.Errorf("left open:\n  %s", strings.Join(left, "\n  "))
 		}
 	})
@@ -116,14 +124,21 @@ func Rounds(t testing.TB, name string, def int) int {
 	return n
 }
 
-// WaitFor returns once cond is true and fails the test after within. It yields first
-// and sleeps only when that did not help: prefer a channel where there is one.
-func WaitFor(t testing.TB, within time.Duration, what string, cond func() bool) {
+// WaitFor returns once cond is true and fails the test after Patience.
+func WaitFor(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(within)
+	if !eventually(cond) {
+		t.Fatalf("waited %v in vain: %s", Patience, what)
+	}
+}
+
+// eventually reports whether cond comes true. It yields first and sleeps only when that did not
+// help: prefer a channel where there is one.
+func eventually(cond func() bool) bool {
+	deadline := time.Now().Add(Patience)
 	for pause := time.Duration(0); !cond(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain: %s", within, what)
+			return false
 		}
 		if pause == 0 {
 			runtime.Gosched()
@@ -133,6 +148,18 @@ func WaitFor(t testing.TB, within time.Duration, what string, cond func() bool) 
 		time.Sleep(pause)
 		pause = min(2*pause, 5*time.Millisecond)
 	}
+	return true
+}
+
+// CPUTime is what this process has used of processors: where a test bounds what something
+// costs, it does not grow with what else the machine does.
+func CPUTime(t testing.TB) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // Logger writes to the test's log.

@@ -80,5 +80,5 @@ func TestClockRunsWhatIsDueInOrder(t *testing.T) {
 
 func TestWaitFor(t *testing.T) {
 	n := 0
-	WaitFor(t, time.Second, "counting", func() bool { n++; return n > 4 })
+	WaitFor(t, "counting", func() bool { n++; return n > 4 })
 }

@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	"go.uber.org/goleak"
 
+	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/quorum/jute"
 	"github.com/millrace/millrace/quorum/tree"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // recorder is a Sink that remembers what it was told.
 type recorder struct {
@@ -97,16 +97,20 @@ func (r *recorder) serving(t testing.TB, on bool) {
 // start submits a transaction and returns its Req.
 func (r *recorder) start(t testing.TB, txn tree.Txn) uint64 {
 	t.Helper()
-	r.mu.Lock()
-	r.req++
-	req := r.req
-	txn.Req = req
-	h := r.handle
-	r.mu.Unlock()
-	if err := h.Submit(txn); err != nil {
+	req, err := r.submit(txn)
+	if err != nil {
 		t.Fatalf("submit %v: %v", txn.Op.Kind, err)
 	}
 	return req
+}
+
+func (r *recorder) submit(txn tree.Txn) (req uint64, err error) {
+	r.mu.Lock()
+	r.req++
+	txn.Req = r.req
+	h := r.handle
+	r.mu.Unlock()
+	return txn.Req, h.Submit(txn)
 }
 
 // do submits a transaction and waits for its outcome.
@@ -127,7 +131,13 @@ func (r *recorder) make(t testing.TB, path string) {
 		r.mu.Lock()
 		lost := r.lost
 		r.mu.Unlock()
-		req := r.start(t, createTxn(path))
+		req, err := r.submit(createTxn(path))
+		if errors.Is(err, ErrNotServing) {
+			continue // since a moment ago
+		}
+		if err != nil {
+			t.Fatalf("create %s: %v", path, err)
+		}
 		var code jute.Code
 		done := false
 		r.until(t, func() bool {

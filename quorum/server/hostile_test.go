@@ -179,7 +179,7 @@ func TestGreedyWatcherIsPartedWith(t *testing.T) {
 	}
 	greedy.write(frame(jute.XidSetWatches, jute.OpSetWatches, &m))
 	greedy.closed()
-	testkit.WaitFor(t, patience, "its watches to go", func() bool { return p.s.watches.Summary().All == 1 })
+	testkit.WaitFor(t, "its watches to go", func() bool { return p.s.watches.Summary().All == 1 })
 	modest.create("/x", "")
 	if len(modest.events) != 1 {
 		t.Errorf("told %v", modest.events)
@@ -219,7 +219,7 @@ func TestMultisOfManyOperationsAreBounded(t *testing.T) {
 			}
 		}
 	}()
-	testkit.WaitFor(t, patience, "the reader to stop", func() bool { return p.s.Stats().ThrottleWaits > 0 })
+	testkit.WaitFor(t, "the reader to stop", func() bool { return p.s.Stats().ThrottleWaits > 0 })
 	if n := p.e.waiting(); n > 8 {
 		t.Errorf("%d multis of %d operations are on their way", n, len(m.Ops))
 	}
@@ -241,7 +241,7 @@ func TestReadsBehindAWriteAreBounded(t *testing.T) {
 		out = append(out, frame(c.xid, jute.OpExists, &jute.ExistsRequest{Path: "/"})...)
 	}
 	go c.nc.Write(out)
-	testkit.WaitFor(t, patience, "the reader to stop", func() bool { return p.s.Stats().ThrottleWaits > 0 })
+	testkit.WaitFor(t, "the reader to stop", func() bool { return p.s.Stats().ThrottleWaits > 0 })
 	if n := p.s.outstanding.Load(); n > maxWeight+2 {
 		t.Errorf("%d requests wait", n)
 	}
@@ -271,7 +271,7 @@ func TestLongListsBehindAWriteAreBounded(t *testing.T) {
 			}
 		}
 	}()
-	testkit.WaitFor(t, patience, "the reader to stop", func() bool { return p.s.Stats().ThrottleWaits > 0 })
+	testkit.WaitFor(t, "the reader to stop", func() bool { return p.s.Stats().ThrottleWaits > 0 })
 	if n := p.s.outstanding.Load(); n > 1+4 {
 		t.Errorf("%d requests wait, each for %d watches", n, len(m.Exist))
 	}

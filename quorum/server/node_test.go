@@ -30,7 +30,7 @@ func TestOnANode(t *testing.T) {
 	}
 	defer s.Close()
 	p := &testPort{t: t, s: s, addr: l.Addr().String()}
-	testkit.WaitFor(t, patience, "a quorum", s.serving.Load)
+	testkit.WaitFor(t, "a quorum", s.serving.Load)
 	first, watcher := p.client(), p.client()
 	watcher.call(jute.OpExists, &jute.ExistsRequest{Path: "/a", Watch: true}, nil)
 	first.create("/a", "1")

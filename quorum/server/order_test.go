@@ -25,7 +25,7 @@ func TestReadWaitsForTheWritesBeforeItAndForNoOthers(t *testing.T) {
 	get2 := c.send(jute.OpGetData, &jute.GetDataRequest{Path: "/a"})
 	c.write(frame(jute.XidPing, jute.OpPing, nil))
 	// Both writes are on their way though a read stands between them.
-	testkit.WaitFor(t, patience, "both writes", func() bool { return p.e.waiting() == 2 })
+	testkit.WaitFor(t, "both writes", func() bool { return p.e.waiting() == 2 })
 	if data, _, _ := other.get("/a", false); data != "0" {
 		t.Errorf("another session reads %q", data)
 	}
@@ -198,7 +198,7 @@ func TestTooManyOutstandingRequestsStopTheReading(t *testing.T) {
 			out = append(out, frame(c.xid, jute.OpSetData, &jute.SetDataRequest{Path: "/a", Data: make([]byte, 86), Version: -1})...)
 		}
 		c.write(out)
-		testkit.WaitFor(t, patience, "the reader to stop", func() bool { return p.s.Stats().ThrottleWaits > 0 })
+		testkit.WaitFor(t, "the reader to stop", func() bool { return p.s.Stats().ThrottleWaits > 0 })
 		if n := p.e.waiting(); n > 11 {
 			t.Errorf("%s: %d writes are on their way", name, n)
 		}

@@ -81,7 +81,7 @@ func TestClientFromTheNearFutureWaits(t *testing.T) {
 	p.e.Read(func(s *tree.State) { seen = s.Zxid() })
 	c := p.dial()
 	c.sendRecord(&jute.ConnectRequest{TimeoutMs: 60_000, LastZxidSeen: seen + 1, Password: make([]byte, 16)})
-	testkit.WaitFor(t, patience, "the client to wait", func() bool { return p.s.behind.count() == 1 })
+	testkit.WaitFor(t, "the client to wait", func() bool { return p.s.behind.count() == 1 })
 	other.create("/a", "")
 	body, err := c.packet()
 	var r jute.ConnectResponse
@@ -105,7 +105,7 @@ func TestOnlyWhoseTurnItIsIsWoken(t *testing.T) {
 			}
 		})
 	}
-	testkit.WaitFor(t, patience, "all to wait", func() bool { return b.count() == many && asked.Load() == many })
+	testkit.WaitFor(t, "all to wait", func() bool { return b.count() == many && asked.Load() == many })
 	for z := range int64(1000) {
 		zxid.Store(z)
 		b.published(z)
@@ -115,7 +115,7 @@ func TestOnlyWhoseTurnItIsIsWoken(t *testing.T) {
 	}
 	zxid.Store(1009)
 	b.published(1009)
-	testkit.WaitFor(t, patience, "ten of them", func() bool { return came.Load() == 10 })
+	testkit.WaitFor(t, "ten of them", func() bool { return came.Load() == 10 })
 	cancel()
 	all.Wait()
 	if b.count() != 0 || came.Load() != 10 || asked.Load() != many+10 {
@@ -223,7 +223,7 @@ func TestSilentClientIsPartedWithButKeepsItsSession(t *testing.T) {
 	p := startPort(t, func(o *Options) { o.Clock, o.Config.TickTime = clk, time.Second })
 	c, pinger := p.client(), p.client()
 	unborn := p.dial()
-	testkit.WaitFor(t, patience, "connections", func() bool { return p.s.Stats().Connections == 3 })
+	testkit.WaitFor(t, "connections", func() bool { return p.s.Stats().Connections == 3 })
 	for range 3 {
 		clk.Advance(4 * time.Second)
 		pinger.write(frame(jute.XidPing, jute.OpPing, nil))
@@ -247,7 +247,7 @@ func TestTooManyConnectionsOfOneAddress(t *testing.T) {
 	p.dial().closed()
 	a.must(jute.OpCloseSession, nil, nil)
 	a.closed()
-	testkit.WaitFor(t, patience, "room", func() bool { return p.s.Stats().Connections == 1 })
+	testkit.WaitFor(t, "room", func() bool { return p.s.Stats().Connections == 1 })
 	p.client()
 	if n := p.s.Stats().ConnectionsRejected; n != 1 {
 		t.Errorf("%d were refused", n)
@@ -277,7 +277,7 @@ func TestWhoWaitsForALeaderIsLetGoWithTheQuorum(t *testing.T) {
 	p.e.leaderless.Store(true)
 	c := p.dial()
 	c.sendRecord(&jute.ConnectRequest{TimeoutMs: 5000, SessionID: old.session, Password: old.passwd})
-	testkit.WaitFor(t, patience, "the request", func() bool { return p.s.Stats().ConnectionRevalidations == 1 })
+	testkit.WaitFor(t, "the request", func() bool { return p.s.Stats().ConnectionRevalidations == 1 })
 	p.e.each(func(s node.Sink) { s.Serving(false) })
 	c.closed()
 	p.e.leaderless.Store(false)
@@ -304,7 +304,7 @@ func TestLostWritesCostTheirClientsOnly(t *testing.T) {
 	writer, reader := p.client(), p.client()
 	p.e.hold()
 	writer.send(jute.OpCreate, &jute.CreateRequest{Path: "/a", ACL: jute.OpenACL()})
-	testkit.WaitFor(t, patience, "the write", func() bool { return p.e.waiting() == 1 })
+	testkit.WaitFor(t, "the write", func() bool { return p.e.waiting() == 1 })
 	p.e.lose()
 	p.e.release()
 	writer.closed()

@@ -113,7 +113,7 @@ func TestCertificateIsAnIdentity(t *testing.T) {
 	plain.sendRecord(&jute.ConnectRequest{TimeoutMs: 5000})
 	plain.drain()
 	known.create("/still", "")
-	testkit.WaitFor(t, patience, "the handshake to fail", func() bool { return p.s.Stats().UnsuccessfulHandshakes == 1 })
+	testkit.WaitFor(t, "the handshake to fail", func() bool { return p.s.Stats().UnsuccessfulHandshakes == 1 })
 }
 
 func port2(a net.Addr) string {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/tools/cli/clitest"
 )
@@ -49,7 +50,7 @@ func TestOldAndNewWords(t *testing.T) {
 		}
 	}
 	for _, property := range []string{"--property", "--formatter-property"} {
-		got := consume(t, at, "-topic", "w", "--partition", "0", "--offset", "earliest", "--timeout-ms", "300", property, "print.key=true", "--consumer-property", "fetch.max.wait.ms=50")
+		got := consume(t, at, "-topic", "w", "--partition", "0", "--offset", "earliest", "--timeout-ms", "60000", "--max-messages", "2", property, "print.key=true", "--consumer-property", "fetch.max.wait.ms=50")
 		if got.Out != "k\tv\nk\tv\n" || got.Code != 0 {
 			t.Fatalf("%+v", got)
 		}
@@ -106,15 +107,19 @@ func TestNothingCameIsNoError(t *testing.T) {
 	if got := consume(t, at, "--topic", "e", "--timeout-ms", "200"); got.Code != 0 || got.Out != "" || got.Err != "Processed a total of 0 messages\n" {
 		t.Fatalf("%+v", got)
 	}
-	if got := consume(t, at, "--topic", "e", "--from-beginning", "--timeout-ms", "300"); got.Out != "before\n" || got.Err != "Processed a total of 1 messages\n" {
+	if got := consume(t, at, "--topic", "e", "--from-beginning", "--timeout-ms", "60000", "--max-messages", "1"); got.Out != "before\n" || got.Err != "Processed a total of 1 messages\n" {
 		t.Fatalf("%+v", got)
 	}
 }
 
 func TestInterruptEndsCleanly(t *testing.T) {
-	_, at := clitest.Cluster(t, kfake.SeedTopics(1, "i"))
+	cluster, at := clitest.Cluster(t, kfake.SeedTopics(1, "i"))
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(200*time.Millisecond, cancel)
+	defer cancel()
+	cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cancel() // while it waits for records
+		return nil, nil, false
+	})
 	got := clitest.Run(ctx, Consumer("c"), "", "--bootstrap-server", at, "--topic", "i")
 	if got.Code != 130 || got.Err != "Processed a total of 0 messages\n" {
 		t.Fatalf("%+v", got)

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/tools/cli"
 	"github.com/millrace/millrace/tools/cli/clitest"
 )
@@ -163,7 +164,7 @@ func TestDescribeAConsumer(t *testing.T) {
 	for _, protocol := range []string{"classic", "consumer"} {
 		t.Run(protocol, func(t *testing.T) {
 			opts := []kgo.Opt{kgo.SeedBrokers(at), kgo.ConsumerGroup(protocol), kgo.ConsumeTopics("clicks"), kgo.ClientID("me"), kgo.InstanceID("pod-0"), kgo.DisableAutoCommit()}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 			defer cancel()
 			if protocol == "consumer" {
 				ctx = context.WithValue(ctx, "opt_in_kafka_next_gen_balancer_beta", true) //nolint:staticcheck // franz-go's switch

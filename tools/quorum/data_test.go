@@ -12,12 +12,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/internal/netx"
+	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/internal/testkit/zkserver"
 	"github.com/millrace/millrace/internal/vfs/osfs"
 	"github.com/millrace/millrace/quorum"
@@ -96,7 +96,7 @@ func TestSnapshotLikeZooKeeper(t *testing.T) {
 // serverWithData runs a server in dir, lets a client do a little of everything, and stops it.
 func serverWithData(t *testing.T, dir string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	q, err := quorum.Start(ctx, quorum.Options{Config: zoocfg.Embedded(dir, "127.0.0.1:0"), FS: osfs.FS{}, Net: netx.TCP{}})
 	must(t, err)

@@ -85,14 +85,14 @@ func kills(t *testing.T, e *zkserver.Ensemble, h *history) {
 	t.Helper()
 	for range testkit.Rounds(t, "KILL_ROUNDS", 3) {
 		n := h.count()
-		testkit.WaitFor(t, 2*time.Minute, "more acknowledged writes", func() bool { return h.count() > n+20 })
+		testkit.WaitFor(t, "more acknowledged writes", func() bool { return h.count() > n+20 })
 		if err := killLeader(e); err != nil {
 			t.Error(err)
 			return
 		}
 	}
 	n := h.count()
-	testkit.WaitFor(t, 2*time.Minute, "more acknowledged writes", func() bool { return h.count() > n+20 })
+	testkit.WaitFor(t, "more acknowledged writes", func() bool { return h.count() > n+20 })
 }
 
 // TestKazooThroughLeaderKills has three clients of kazoo write while leaders are killed: their
@@ -154,7 +154,7 @@ func TestGoZookeeperThroughLeaderKills(t *testing.T) {
 	e := launch(t, zkserver.Options{Servers: 3, Config: map[string]string{"maxSessionTimeout": "60000"}})
 	h, stop := newHistory(), make(chan struct{})
 	first := goClient(t, e)
-	if _, err := first.Create("/log", nil, 0, zk.WorldACL(zk.PermAll)); err != nil {
+	if err := makeNode(first, "/log", 0); err != nil {
 		t.Fatal(err)
 	}
 	var clients sync.WaitGroup
@@ -165,16 +165,16 @@ func TestGoZookeeperThroughLeaderKills(t *testing.T) {
 	kills(t, e, h)
 	close(stop)
 	clients.Wait()
-	if _, err := first.Sync("/"); err != nil {
+	if err := certain(func() error { _, err := first.Sync("/"); return err }); err != nil {
 		t.Fatal(err)
 	}
-	names, _, err := first.Children("/log")
-	if err != nil {
+	var names []string
+	if err := certain(func() (err error) { names, _, err = first.Children("/log"); return err }); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		data, _, err := first.Get("/log/" + name)
-		if err != nil {
+		var data []byte
+		if err := certain(func() (err error) { data, _, err = first.Get("/log/" + name); return err }); err != nil {
 			t.Fatal(err)
 		}
 		h.nodes["/log/"+name] = string(data)
@@ -201,6 +201,33 @@ func goClient(t *testing.T, e *zkserver.Ensemble) *zk.Conn {
 	return c
 }
 
+// certain repeats a call until a server answers it.
+func certain(call func() error) error {
+	for end := time.Now().Add(testkit.Patience); ; {
+		if err := call(); !unanswered(err) || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+func unanswered(err error) bool {
+	return errors.Is(err, zk.ErrConnectionClosed) || errors.Is(err, zk.ErrNoServer)
+}
+
+// makeNode creates a node, which may be there already when it is asked for again.
+func makeNode(c *zk.Conn, path string, flags int32) error {
+	tries := 0
+	err := certain(func() error {
+		tries++
+		_, err := c.Create(path, nil, flags, zk.WorldACL(zk.PermAll))
+		return err
+	})
+	if tries > 1 && errors.Is(err, zk.ErrNodeExists) {
+		return nil
+	}
+	return err
+}
+
 type silent struct{}
 
 func (silent) Printf(string, ...any) {}
@@ -209,14 +236,16 @@ func (silent) Printf(string, ...any) {}
 func appendUntil(t *testing.T, stop chan struct{}, c *zk.Conn, name string, h *history) {
 	session := c.SessionID()
 	alive := "/alive-" + name
-	if _, err := c.Create(alive, nil, zk.FlagEphemeral, zk.WorldACL(zk.PermAll)); err != nil {
+	if err := makeNode(c, alive, zk.FlagEphemeral); err != nil {
 		t.Error(err)
 		return
 	}
 	for i := 1; ; i++ {
 		select {
 		case <-stop:
-			ok, stat, err := c.Exists(alive)
+			var ok bool
+			var stat *zk.Stat
+			err := certain(func() (err error) { ok, stat, err = c.Exists(alive); return err })
 			if err != nil || !ok || stat.EphemeralOwner != session || c.SessionID() != session {
 				t.Errorf("the session of client %s did not last: %t, %+v, %v", name, ok, stat, err)
 			}
@@ -228,7 +257,7 @@ func appendUntil(t *testing.T, stop chan struct{}, c *zk.Conn, name string, h *h
 		switch {
 		case err == nil:
 			h.ack(name, path, number)
-		case errors.Is(err, zk.ErrConnectionClosed), errors.Is(err, zk.ErrNoServer):
+		case unanswered(err):
 			h.maybe(name, number)
 		default:
 			t.Errorf("create: %v", err)

@@ -102,7 +102,7 @@ func faults() []fault {
 			if !strings.Contains(s.Log(), "it joins anew") {
 				return fmt.Errorf("server %d takes itself for the one whose data is gone; its log ends with:\n%s", a, s.Log())
 			}
-			testkit.WaitFor(w.t, patience, fmt.Sprintf("the vote of server %d", a), func() bool { return slices.Contains([]string{"follower", "leader"}, s.Mode()) })
+			testkit.WaitFor(w.t, fmt.Sprintf("the vote of server %d", a), func() bool { return slices.Contains([]string{"follower", "leader"}, s.Mode()) })
 			return nil
 		}},
 		{"the leader stops for longer than a session", func(ctx context.Context, w *world) error {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -25,7 +26,7 @@ const (
 	guestTimeout = 2 * time.Second
 	// steadyTimeout is that of sessions that outlive everything that happens.
 	steadyTimeout = 40 * time.Second
-	patience      = time.Minute
+	patience      = testkit.Patience
 )
 
 type world struct {
@@ -110,9 +111,7 @@ func (w *world) live() {
 	work := func(name string, timeout time.Duration, do func(*client)) {
 		c := w.connect(name, w.addrs, timeout)
 		if timeout == steadyTimeout {
-			if _, err := c.Create("/alive/"+name, nil, zk.FlagEphemeral, zk.WorldACL(zk.PermAll)); err != nil {
-				w.t.Fatal(err)
-			}
+			w.make(c, "/alive/"+name, zk.FlagEphemeral)
 			steadies = append(steadies, steady{c, c.SessionID()})
 		}
 		workers.Go(func() { do(c) })
@@ -155,7 +154,7 @@ func (w *world) happen(ctx context.Context) {
 		if err != nil {
 			w.t.Fatalf("%s: %v", f.name, err)
 		}
-		testkit.WaitFor(w.t, patience, "acknowledged writes after: "+f.name, func() bool { return w.book.count() > during+30 })
+		testkit.WaitFor(w.t, "acknowledged writes after: "+f.name, func() bool { return w.book.count() > during+30 })
 		w.t.Logf("%-45s %4d writes in it, all over after %v", f.name, during-acks, time.Since(began).Round(time.Millisecond))
 	}
 }
@@ -175,9 +174,24 @@ func (w *world) connect(name string, servers []string, timeout time.Duration) *c
 func (w *world) create(c *client, paths ...string) {
 	w.t.Helper()
 	for _, path := range paths {
-		if _, err := c.Create(path, nil, 0, zk.WorldACL(zk.PermAll)); err != nil {
-			w.t.Fatalf("create %s: %v", path, err)
-		}
+		w.make(c, path, 0)
+	}
+}
+
+// make creates a node. An election may come in between on a busy machine: then the node may
+// be there already when it is asked for again.
+func (w *world) make(c *client, path string, flags int32) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	tries := 0
+	err := certain(ctx, func() error {
+		tries++
+		_, err := c.Create(path, nil, flags, zk.WorldACL(zk.PermAll))
+		return err
+	})
+	if err != nil && (tries == 1 || !errors.Is(err, zk.ErrNodeExists)) {
+		w.t.Fatalf("create %s: %v", path, err)
 	}
 }
 
@@ -198,7 +212,7 @@ func (w *world) compare(first *client, steadies []steady, guests []*guest) {
 			w.t.Errorf("the session of client %s did not last: %t, %#x was %#x, %v", s.name, ok, s.SessionID(), s.id, err)
 		}
 	}
-	testkit.WaitFor(w.t, patience, "the end of the nodes of sessions that ended", func() bool {
+	testkit.WaitFor(w.t, "the end of the nodes of sessions that ended", func() bool {
 		left, err := tree(ctx, first, strings.TrimSuffix(guestPath, "/"))
 		return err == nil && len(left) == 1
 	})

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
+	"time"
 )
 
 // Process is one run of a program.
@@ -78,4 +82,19 @@ func (p *Process) Kill() error {
 	}
 	<-p.done
 	return nil
+}
+
+// Waits is how long the threads of a process (a number, or "self") were ready to run and got no
+// processor, as far as the system tells. On a machine with nothing else to do that is next to
+// nothing: a time that a test bounds is the machine's without it.
+func Waits(pid string) (sum time.Duration) {
+	names, _ := filepath.Glob(filepath.Join("/proc", pid, "task", "*", "schedstat"))
+	for _, name := range names {
+		text, _ := os.ReadFile(name) // a thread may be gone
+		if fields := strings.Fields(string(text)); len(fields) == 3 {
+			ns, _ := strconv.ParseInt(fields[1], 10, 64)
+			sum += time.Duration(ns)
+		}
+	}
+	return sum
 }
