@@ -62,7 +62,7 @@ func openChromium(t *testing.T) *chromium {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions", "--hide-scrollbars",
-		"--disable-background-networking", "--remote-debugging-pipe", "--user-data-dir="+t.TempDir(), "about:blank")
+		"--disable-background-networking", "--remote-debugging-pipe", "--user-data-dir="+profile(t), "about:blank")
 	cmd.ExtraFiles = []*os.File{theirIn, theirOut} // descriptors 3 and 4
 	var log bytes.Buffer
 	cmd.Stderr = &log
@@ -97,7 +97,20 @@ func openChromium(t *testing.T) *chromium {
 	for _, domain := range []string{"Page", "Runtime", "Log", "Network"} {
 		c.call(nil, domain+".enable", nil)
 	}
+	c.call(nil, "Page.setLifecycleEventsEnabled", map[string]any{"enabled": true})
 	return c
+}
+
+// profile is a folder for the browser. Its helpers may outlive it for a moment and write there.
+func profile(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "millrace-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		testkit.WaitFor(t, "the browser's folder to go", func() bool { return os.RemoveAll(dir) == nil })
+	})
+	return dir
 }
 
 // read hands on messages, which end with a zero byte each.
@@ -151,7 +164,7 @@ func (c *chromium) call(result any, method string, params any) {
 // wait takes messages until one is wanted, and keeps what tells of errors.
 func (c *chromium) wait(what string, wanted func(message) bool) message {
 	c.t.Helper()
-	deadline := time.NewTimer(time.Minute)
+	deadline := time.NewTimer(testkit.Patience)
 	defer deadline.Stop()
 	for {
 		select {
@@ -164,7 +177,7 @@ func (c *chromium) wait(what string, wanted func(message) bool) message {
 				return m
 			}
 		case <-deadline.C:
-			c.t.Fatalf("%s: no answer from the browser in a minute", what)
+			c.t.Fatalf("%s: no answer from the browser in %v", what, testkit.Patience)
 		}
 	}
 }
@@ -195,7 +208,22 @@ func (c *chromium) open(path string, width int, dark bool) {
 	c.call(nil, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false})
 	c.call(nil, "Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": scheme}}})
 	c.send(c.session, "Page.navigate", map[string]any{"url": "file://" + path})
-	c.wait("load "+path, func(m message) bool { return m.Method == "Page.loadEventFired" })
+	// The page that was shown before may tell late that it is loaded.
+	id, loader, loaded := c.id, "", map[string]bool{}
+	c.wait("load "+path, func(m message) bool {
+		var told struct{ LoaderID, Name string }
+		switch {
+		case m.ID == id && m.Error != nil:
+			c.t.Fatalf("load %s: %s", path, m.Error.Message)
+		case m.ID == id:
+			_ = json.Unmarshal(m.Result, &told)
+			loader = told.LoaderID
+		case m.Method == "Page.lifecycleEvent":
+			_ = json.Unmarshal(m.Params, &told)
+			loaded[told.LoaderID] = loaded[told.LoaderID] || told.Name == "load"
+		}
+		return loader != "" && loaded[loader]
+	})
 }
 
 // eval returns what a JavaScript expression is, promises awaited.

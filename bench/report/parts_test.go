@@ -220,7 +220,7 @@ func TestCommand(t *testing.T) {
 		}
 		defer in.Close()
 		cmd.SetIn(in)
-		cmd.SetArgs(args)
+		cmd.SetArgs(append([]string{}, args...)) // nil would mean the words of this process
 		err = cmd.Execute()
 		return out.String(), err
 	}
