@@ -18,8 +18,9 @@ type Senders struct {
 	running int
 }
 
-// NewSenders makes as many as half of the processors: whoever answers needs the others.
-func NewSenders() *Senders { return &Senders{max: max(1, runtime.GOMAXPROCS(0)/2)} }
+// NewSenders makes as many as processors: where a sync answers everybody at once, nobody else has
+// work until the first answers are out.
+func NewSenders() *Senders { return &Senders{max: runtime.GOMAXPROCS(0)} }
 
 // send has somebody flush c soon.
 func (s *Senders) send(c *Conn) {

@@ -1,6 +1,7 @@
 // Package flush makes appends durable in groups: each log directory has one syncer
 // goroutine, and everything that was appended to a log before its sync starts is covered by
-// it, whoever waits. A thousand appenders share one sync.
+// it, whoever waits. A thousand appenders share one sync, which waits a little for those of
+// them who were just answered and come back (await.go).
 //
 // Invariants:
 //   - Waiter.Synced is called exactly once for each WhenSynced, from the syncer goroutine, or
