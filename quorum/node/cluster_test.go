@@ -144,7 +144,7 @@ func TestWritesOfADeposedLeaderAreLost(t *testing.T) {
 		leader := c.leader()
 		c.net.Isolate(host(leader), host(1), host(2), host(3))
 		r := c.sinks[leader]
-		before := r.lost
+		before := r.losses()
 		r.start(t, createTxn("/lost"))
 		r.until(t, func() bool { return r.lost > before })
 		for id, other := range c.sinks {
@@ -170,7 +170,7 @@ func TestALinkBreaks(t *testing.T) {
 		c.serving()
 		f, leader := c.follower(), c.leader()
 		r := c.sinks[f]
-		before := r.lost
+		before := r.losses()
 		c.net.Break(host(f), host(leader))
 		r.until(t, func() bool { return r.lost > before })
 		r.make(t, "/after")
@@ -294,12 +294,12 @@ func TestObserversDoNotKeepALeader(t *testing.T) {
 			}
 		}
 		r := c.sinks[leader]
-		before := r.lost
+		before := r.losses()
 		r.start(t, createTxn("/lost"))
 		r.until(t, func() bool { return r.lost > before })
 		c.eventually("the end of the reign", func() bool { return c.nodes[leader].reign.Load() == nil })
-		if len(r.results) != 0 {
-			t.Errorf("a write without a quorum was applied: %v", r.results)
+		if got := r.outcomes(); len(got) != 0 {
+			t.Errorf("a write without a quorum was applied: %v", got)
 		}
 	})
 }

@@ -56,7 +56,7 @@ func TestNoAnsweredWriteIsLost(t *testing.T) {
 			c.serving()
 			leader := c.leader()
 			r := c.sinks[c.follower()]
-			lost := r.lost
+			lost := r.losses()
 			first := r.req + 1
 			for i := range 100 {
 				_ = r.handle.Submit(withReq(r, createTxn(fmt.Sprintf("/r%d-%d", round, i))))
@@ -74,8 +74,9 @@ func TestNoAnsweredWriteIsLost(t *testing.T) {
 			r.until(t, func() bool { return r.lost != lost || done() == 100 })
 			r.serving(t, true)
 			c.leader()
+			results := r.outcomes() // it may be told of more
 			for req := first; req <= r.req; req++ {
-				if _, ok := r.results[req]; !ok {
+				if _, ok := results[req]; !ok {
 					continue
 				}
 				answered++

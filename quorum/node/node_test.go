@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -87,6 +88,19 @@ func (r *recorder) until(t testing.TB, cond func() bool) {
 		}
 		r.changed.Wait()
 	}
+}
+
+// losses is how often writes were lost, outcomes those of the writes of this server.
+func (r *recorder) losses() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lost
+}
+
+func (r *recorder) outcomes() map[uint64]tree.Result {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.results)
 }
 
 func (r *recorder) serving(t testing.TB, on bool) {

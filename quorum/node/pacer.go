@@ -1,10 +1,6 @@
 package node
 
-import (
-	"time"
-
-	"github.com/millrace/millrace/internal/company"
-)
+import "time"
 
 // pacer decides when the next entry may go. It is pure. Each entry costs every server a message
 // and a sync, so that few large ones are cheaper than many small ones.
@@ -15,7 +11,7 @@ import (
 type pacer struct {
 	entries int // on their way
 	onWay   int // transactions in them
-	company company.Company
+	company company
 }
 
 // entryPatience is how long an entry waits for those who wrote before: about what it takes them
@@ -30,17 +26,17 @@ func (p *pacer) mayGo(count, waiting int) bool {
 		return false
 	case count < waiting: // no room for company
 		return true
-	case !p.company.Waits():
+	case !p.company.waits():
 		// One that would be small next to those before it waits for more, or for their arrival.
 		return p.entries == 0 || count >= p.onWay
 	}
-	return p.entries == 0 && p.company.Enough(waiting)
+	return p.entries == 0 && p.company.enough(waiting)
 }
 
 // went notes that an entry of count transactions goes.
 func (p *pacer) went(count, waiting int) {
 	if p.entries == 0 {
-		p.company.Went(waiting)
+		p.company.went(waiting)
 	}
 	p.entries++
 	p.onWay += count
@@ -51,13 +47,13 @@ func (p *pacer) went(count, waiting int) {
 func (p *pacer) returned(count, waiting int) bool {
 	p.entries--
 	p.onWay -= count
-	p.company.Answered(count + p.onWay + waiting)
-	return p.entries == 0 && p.company.Waits()
+	p.company.answered(count + p.onWay + waiting)
+	return p.entries == 0 && p.company.waits()
 }
 
 // late notes that so many have waited for entryPatience.
 func (p *pacer) late(waiting int) {
 	if p.entries == 0 {
-		p.company.Late(waiting)
+		p.company.late(waiting)
 	}
 }

@@ -3,8 +3,6 @@ package node
 import (
 	"math/rand"
 	"testing"
-
-	"github.com/millrace/millrace/internal/company"
 )
 
 // A pacer that waits for nobody goes by what is on its way.
@@ -97,13 +95,13 @@ func TestThoseWhoDoNotComeBackAreNotWaitedFor(t *testing.T) {
 		l.arrive()
 		l.waiting -= 30
 	}
-	if held == 0 || held > entries/(1<<company.MaxMisses)+2*company.MaxMisses {
+	if held == 0 || held > entries/(1<<maxMisses)+2*maxMisses {
 		t.Errorf("%d of %d entries were held up", held, entries)
 	}
 }
 
 func TestFewWritersAreNotHeldUp(t *testing.T) {
-	for writers := 1; writers < company.Min; writers++ {
+	for writers := 1; writers < minCompany; writers++ {
 		l := &closedLoop{waiting: writers}
 		for range 10 {
 			if l.step() == 0 {

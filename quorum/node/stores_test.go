@@ -75,8 +75,8 @@ func TestAFailedAppendEndsTheNode(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 	r.serving(t, false)
-	if len(r.results) != 0 {
-		t.Errorf("what was not written was applied: %v", r.results)
+	if got := r.outcomes(); len(got) != 0 {
+		t.Errorf("what was not written was applied: %v", got)
 	}
 }
 
