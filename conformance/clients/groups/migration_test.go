@@ -18,13 +18,25 @@ func TestProtocolChanges(t *testing.T) {
 			next := o
 			next.Protocol = "consumer"
 			w := newWorld(t, sessionMs)
-			a, b := w.start(o, "a", ""), w.start(o, "b", "")
+			// In a rebalance librdkafka's sticky assignor puts into an assignment what its member said of
+			// the one before, by which Kafka takes it for somebody's own assignor and lets no member of
+			// the new protocol in: whether there was one is a matter of how fast two members start.
+			later := o.Client == "confluent-kafka-go" && o.Protocol == "cooperative"
+			a := w.start(o, "a", "")
+			var b *process
+			if !later {
+				b = w.start(o, "b", "")
+				w.owns(b, 1)
+			}
 			w.owns(a, 1)
-			w.owns(b, 1)
 			w.progress()
 
 			c := w.start(next, "c", "")
 			w.owns(c, 1)
+			if later {
+				b = w.start(o, "b", "")
+				w.owns(b, 1)
+			}
 			w.progress()
 			w.restart(w.broker.Stop)
 			w.progress()
