@@ -1,6 +1,10 @@
 package node
 
-import "time"
+import (
+	"time"
+
+	"github.com/millrace/millrace/internal/company"
+)
 
 // pacer decides when the next entry may go. It is pure. Each entry costs every server a message
 // and a sync, so that few large ones are cheaper than many small ones.
@@ -11,7 +15,7 @@ import "time"
 type pacer struct {
 	entries int // on their way
 	onWay   int // transactions in them
-	company company
+	company company.Company
 }
 
 // entryPatience is how long an entry waits for those who wrote before: about what it takes them
@@ -26,17 +30,17 @@ func (p *pacer) mayGo(count, waiting int) bool {
 		return false
 	case count < waiting: // no room for company
 		return true
-	case !p.company.waits():
+	case !p.company.Waits():
 		// One that would be small next to those before it waits for more, or for their arrival.
 		return p.entries == 0 || count >= p.onWay
 	}
-	return p.entries == 0 && p.company.enough(waiting)
+	return p.entries == 0 && p.company.Enough(waiting)
 }
 
 // went notes that an entry of count transactions goes.
 func (p *pacer) went(count, waiting int) {
 	if p.entries == 0 {
-		p.company.went(waiting)
+		p.company.Went(waiting)
 	}
 	p.entries++
 	p.onWay += count
@@ -47,13 +51,13 @@ func (p *pacer) went(count, waiting int) {
 func (p *pacer) returned(count, waiting int) bool {
 	p.entries--
 	p.onWay -= count
-	p.company.answered(count + p.onWay + waiting)
-	return p.entries == 0 && p.company.waits()
+	p.company.Answered(count + p.onWay + waiting)
+	return p.entries == 0 && p.company.Waits()
 }
 
 // late notes that so many have waited for entryPatience.
 func (p *pacer) late(waiting int) {
 	if p.entries == 0 {
-		p.company.late(waiting)
+		p.company.Late(waiting)
 	}
 }

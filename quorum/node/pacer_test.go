@@ -3,6 +3,8 @@ package node
 import (
 	"math/rand"
 	"testing"
+
+	"github.com/millrace/millrace/internal/company"
 )
 
 // A pacer that waits for nobody goes by what is on its way.
@@ -95,13 +97,13 @@ func TestThoseWhoDoNotComeBackAreNotWaitedFor(t *testing.T) {
 		l.arrive()
 		l.waiting -= 30
 	}
-	if held == 0 || held > entries/(1<<maxMisses)+2*maxMisses {
+	if held == 0 || held > entries/(1<<company.MaxMisses)+2*company.MaxMisses {
 		t.Errorf("%d of %d entries were held up", held, entries)
 	}
 }
 
 func TestFewWritersAreNotHeldUp(t *testing.T) {
-	for writers := 1; writers < minCompany; writers++ {
+	for writers := 1; writers < company.Min; writers++ {
 		l := &closedLoop{waiting: writers}
 		for range 10 {
 			if l.step() == 0 {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/internal/company"
 	"github.com/millrace/millrace/quorum/tree"
 )
 
@@ -22,7 +23,7 @@ type route struct {
 	waiting []tree.Txn
 	bytes   int
 	onWay   int // were sent and are not applied here; about, see applied
-	company company
+	company company.Company
 	timer   clock.Timer // calls late; nil until it was needed
 }
 
@@ -66,7 +67,7 @@ func (n *Node) submit(t tree.Txn) error {
 // tell wakes the stream if what waits may go: most of those who are about are on their way, or
 // an entry is full.
 func (r *route) tell() {
-	if len(r.waiting) > 0 && (r.bytes >= maxEntryBytes || r.company.enough(r.onWay+len(r.waiting))) {
+	if len(r.waiting) > 0 && (r.bytes >= maxEntryBytes || r.company.Enough(r.onWay+len(r.waiting))) {
 		signal(r.wake)
 	}
 }
@@ -82,10 +83,10 @@ func (r *route) applied(count int) {
 	if r.local {
 		return
 	}
-	r.company.answered(r.onWay + len(r.waiting))
+	r.company.Answered(r.onWay + len(r.waiting))
 	r.onWay = max(0, r.onWay-count)
 	switch {
-	case !r.company.waits():
+	case !r.company.Waits():
 	case r.timer == nil:
 		r.timer = r.clock.AfterFunc(framePatience, r.late)
 	default:
@@ -97,7 +98,7 @@ func (r *route) applied(count int) {
 func (r *route) late() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.company.late(len(r.waiting))
+	r.company.Late(len(r.waiting))
 	r.tell()
 }
 
@@ -107,7 +108,7 @@ func (r *route) setLocal(p *proposer, on bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.local = on
-	r.onWay, r.company = 0, company{}
+	r.onWay, r.company = 0, company.Company{}
 	if on && len(r.waiting) > 0 && p.push(r.waiting...) {
 		r.waiting, r.bytes = nil, 0
 	}
@@ -119,7 +120,7 @@ func (r *route) take() []tree.Txn {
 	defer r.mu.Unlock()
 	txns := r.waiting
 	if len(txns) > 0 {
-		r.company.went(r.onWay + len(txns))
+		r.company.Went(r.onWay + len(txns))
 	}
 	r.onWay += len(txns)
 	r.waiting, r.bytes = nil, 0
@@ -130,7 +131,7 @@ func (r *route) take() []tree.Txn {
 func (r *route) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.onWay, r.company = 0, company{}
+	r.onWay, r.company = 0, company.Company{}
 	r.tell()
 }
 
@@ -139,7 +140,7 @@ func (r *route) drop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting, r.bytes = nil, 0
-	r.onWay, r.company = 0, company{}
+	r.onWay, r.company = 0, company.Company{}
 }
 
 // dropWaiting gives up what was not sent.
