@@ -57,7 +57,7 @@ func (c *crowd) expect(told result, n int) {
 func (c *crowd) waits() bool {
 	c.t.Helper()
 	waits := false
-	testkit.WaitFor(c.t, 10*time.Second, "the syncer's decision", func() bool {
+	testkit.WaitFor(c.t, "the syncer's decision", func() bool {
 		c.mu.Lock()
 		waits = c.awaited
 		c.mu.Unlock()
