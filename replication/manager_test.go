@@ -270,6 +270,18 @@ func TestRace(t *testing.T) {
 		parts[i] = p
 		readers.Go(func() { consume(t, p, stop) })
 	}
+	readers.Go(func() { // a sync waits for company by the clock
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				e.clock.Advance(time.Millisecond)
+			}
+		}
+	})
 	for n := range producers {
 		rng := testkit.NewRand(uint64(n))
 		wg.Go(func() {
