@@ -47,10 +47,7 @@ var weighted = []struct {
 	{10, func(g *generator, s *Step) { s.Op, s.Watch = opGetChildren2, g.watches() }},
 	{4, func(g *generator, s *Step) { s.Op = opGetACL }},
 	{5, func(g *generator, s *Step) { s.Op, s.ACL, s.Version = opSetACL, g.acl(), g.version() }},
-	{3, func(g *generator, s *Step) {
-		// Java sends back what is beyond 16 bits in an encoding of its own (CESU-8).
-		s.Op, s.Path = opSync, strings.ReplaceAll(s.Path, "\U0001f600", "")
-	}},
+	{3, func(g *generator, s *Step) { s.Op, s.Path = opSync, echoed(s.Path) }},
 	{3, func(g *generator, s *Step) { s.Op = opGetAllChildrenNumber }},
 	{3, func(g *generator, s *Step) { s.Op = opGetEphemerals }},
 	{12, func(g *generator, s *Step) {
@@ -76,6 +73,10 @@ var weighted = []struct {
 	{1, func(g *generator, s *Step) { s.Op = stepWrongPassword }},
 	{3, (*generator).odd},
 }
+
+// echoed is a path that the server sends back unchecked. No node has what is beyond 16 bits in
+// its path, and Java sends it back in an encoding of its own (CESU-8).
+func echoed(path string) string { return strings.ReplaceAll(path, "\U0001f600", "") }
 
 // watches tells whether a read leaves a watch. Only the first client's do: the second one has
 // persistent watches, the third one recursive ones. Of a client that has several kinds of them
@@ -267,7 +268,7 @@ func (g *generator) setWatches(s *Step) {
 		for range g.IntN(3) {
 			path, raw := g.path()
 			if !raw {
-				s.Paths[i] = append(s.Paths[i], path)
+				s.Paths[i] = append(s.Paths[i], echoed(path))
 			}
 		}
 	}
