@@ -55,7 +55,10 @@ func TestLikeZooKeeper(t *testing.T) {
 			}
 			// The server draws when it writes its snapshots. One that holds the very last
 			// transaction leaves none to read from the log: then another directory is written.
-			for transactions := 0; transactions == 0; {
+			for attempt, transactions := 1, 0; transactions == 0; attempt++ {
+				if attempt > 5 {
+					t.Fatal("no transaction was read from any log")
+				}
 				dir, want := written(t, o, testkit.Rounds(t, "ZKDATA_STEPS", 400))
 				s, report, err := Read(Options{FS: osfs.FS{}, DataDir: dir})
 				if err != nil {
