@@ -212,14 +212,19 @@ func (c *chromium) open(path string, width int, dark bool) {
 	id, loader, loaded := c.id, "", map[string]bool{}
 	c.wait("load "+path, func(m message) bool {
 		var told struct{ LoaderID, Name string }
+		decode := func(raw json.RawMessage) {
+			if err := json.Unmarshal(raw, &told); err != nil {
+				c.t.Fatalf("load %s: %v in %s", path, err, raw)
+			}
+		}
 		switch {
 		case m.ID == id && m.Error != nil:
 			c.t.Fatalf("load %s: %s", path, m.Error.Message)
 		case m.ID == id:
-			_ = json.Unmarshal(m.Result, &told)
+			decode(m.Result)
 			loader = told.LoaderID
 		case m.Method == "Page.lifecycleEvent":
-			_ = json.Unmarshal(m.Params, &told)
+			decode(m.Params)
 			loaded[told.LoaderID] = loaded[told.LoaderID] || told.Name == "load"
 		}
 		return loader != "" && loaded[loader]
