@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -112,17 +113,28 @@ func TestNothingCameIsNoError(t *testing.T) {
 	}
 }
 
+// TestInterruptEndsCleanly presses Ctrl-C at each request that the consumer sends on its way:
+// before a broker answered, while it asks for groups, while it waits for records.
 func TestInterruptEndsCleanly(t *testing.T) {
-	cluster, at := clitest.Cluster(t, kfake.SeedTopics(1, "i"))
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
-		cancel() // while it waits for records
-		return nil, nil, false
-	})
-	got := clitest.Run(ctx, Consumer("c"), "", "--bootstrap-server", at, "--topic", "i")
-	if got.Code != 130 || got.Err != "Processed a total of 0 messages\n" {
-		t.Fatalf("%+v", got)
+	for _, at := range []kmsg.Key{kmsg.ApiVersions, kmsg.Metadata, kmsg.FindCoordinator, kmsg.JoinGroup, kmsg.ListOffsets, kmsg.Fetch} {
+		for _, more := range [][]string{nil, {"--group", "us"}} {
+			if more == nil && (at == kmsg.FindCoordinator || at == kmsg.JoinGroup) {
+				continue // sent for a group only
+			}
+			t.Run(fmt.Sprint(at.Name(), more), func(t *testing.T) {
+				cluster, addr := clitest.Cluster(t, kfake.SeedTopics(1, "i"))
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				cluster.ControlKey(at.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+					cancel()
+					return nil, nil, false
+				})
+				got := clitest.Run(ctx, Consumer("c"), "", append([]string{"--bootstrap-server", addr, "--topic", "i"}, more...)...)
+				if got.Code != 130 || got.Err != "Processed a total of 0 messages\n" {
+					t.Fatalf("%+v", got)
+				}
+			})
+		}
 	}
 }
 

@@ -154,9 +154,12 @@ func (o *consumerOptions) run(cmd *cobra.Command) error {
 	}
 	c := &consumer{o: o, cmd: cmd, client: client, format: format, group: group, out: bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10), warned: map[string]bool{}}
 	end := c.ready()
-	if end == nil {
+	started := end == nil
+	if started {
 		end = c.loop()
 		c.close()
+	}
+	if started || cmd.Context().Err() != nil {
 		cmd.PrintErrf("Processed a total of %d messages\n", c.count)
 	}
 	client.Close()
@@ -195,10 +198,14 @@ type consumer struct {
 // ready finds out early what would otherwise be a silent wait: no broker, no groups.
 func (c *consumer) ready() error {
 	ctx := c.cmd.Context()
-	if err := cli.WaitForCluster(ctx, c.client, c.o.bootstrap, cli.DefaultTimeout); err != nil {
+	err := cli.WaitForCluster(ctx, c.client, c.o.bootstrap, cli.DefaultTimeout)
+	served := err != nil || c.group == "" || cli.Serves(ctx, c.client, kmsg.JoinGroup, 0)
+	switch {
+	case ctx.Err() != nil: // Ctrl-C says nothing about the cluster
+		return cli.Exit(cli.Interrupted)
+	case err != nil:
 		return err
-	}
-	if c.group != "" && !cli.Serves(ctx, c.client, kmsg.JoinGroup, 0) {
+	case !served:
 		return fmt.Errorf("the brokers at %s do not serve consumer groups: leave --group out to read without one", c.o.bootstrap)
 	}
 	return nil
