@@ -21,7 +21,7 @@ import (
 // file system and compares every result, error and byte.
 func TestBehavesAsTheMachine(t *testing.T) {
 	seed := testkit.Seed(t)
-	for round := range uint64(40) {
+	for round := range uint64(testkit.Rounds(t, "MEMFS_ROUNDS", 40)) {
 		runScript(t, rand.New(rand.NewPCG(seed, round)), 300)
 	}
 }

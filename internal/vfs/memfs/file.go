@@ -84,7 +84,10 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, f.fail("writeat", errNegativeOffset)
 	}
-	if err := f.writable("write", syscall.EBADF); err != nil || len(p) == 0 {
+	if err := f.usable("write"); err != nil || len(p) == 0 {
+		return 0, err // writing nothing asks the system for nothing, not even the mode
+	}
+	if err := f.writable("write", syscall.EBADF); err != nil {
 		return 0, err
 	}
 	n := f.node
@@ -154,7 +157,13 @@ func (f *file) Truncate(sizeBytes int64) error {
 }
 
 func (f *file) Allocate(off, lengthBytes int64) error {
-	err := f.writable("allocate", syscall.EBADF)
+	err := f.usable("allocate")
+	if err == nil && (off < 0 || lengthBytes <= 0) {
+		err = syscall.EINVAL // seen before the mode, as by fallocate(2)
+	}
+	if err == nil {
+		err = f.writable("allocate", syscall.EBADF)
+	}
 	if err == nil {
 		err = f.allocate(off, lengthBytes)
 	}
@@ -165,9 +174,6 @@ func (f *file) Allocate(off, lengthBytes int64) error {
 }
 
 func (f *file) allocate(off, lengthBytes int64) error {
-	if off < 0 || lengthBytes <= 0 {
-		return syscall.EINVAL
-	}
 	n := f.node
 	n.mu.Lock()
 	first, last := off/BlockBytes, (off+lengthBytes+BlockBytes-1)/BlockBytes
