@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func TestNormalize(t *testing.T) {
@@ -146,5 +149,22 @@ func TestNormalizeFor(t *testing.T) {
 		if strings.Join(got, " ") != want || got == nil {
 			t.Errorf("%q became %q, want %q", in, got, want)
 		}
+	}
+}
+
+// TestNoWarningOfAConnectionGivenUp: a client that is closed while it dials did not fail to.
+func TestNoWarningOfAConnectionGivenUp(t *testing.T) {
+	var out strings.Builder
+	w := &dialWarner{out: &out, told: map[string]bool{}}
+	at := kgo.BrokerMetadata{Host: "h", Port: 9092}
+	for _, err := range []error{nil, context.Canceled, kgo.ErrClientClosed, fmt.Errorf("dial: %w", kgo.ErrClientClosed)} {
+		w.OnBrokerConnect(at, 0, nil, err)
+	}
+	if out.Len() > 0 {
+		t.Errorf("warned: %s", &out)
+	}
+	w.OnBrokerConnect(at, 0, nil, io.ErrUnexpectedEOF)
+	if !strings.HasPrefix(out.String(), "WARN: Connection to h:9092 could not be established.") {
+		t.Errorf("a failure: %q", &out)
 	}
 }
