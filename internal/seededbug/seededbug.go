@@ -31,6 +31,8 @@ const (
 	SwapNotDurable Bug = "swap-not-durable"
 	// RaftAckBeforeSync tells raft that entries are stored before the sync (quorum/raftlog).
 	RaftAckBeforeSync Bug = "raft-ack-before-sync"
+	// RaftLeaderInDoubt lets a leader apply, and tell its followers of, what its own disk may not have (quorum/node).
+	RaftLeaderInDoubt Bug = "raft-leader-in-doubt"
 	// ReplyBeforeCommit answers a write before it is in the log (quorum/server).
 	ReplyBeforeCommit Bug = "reply-before-commit"
 	// WatchAfterReply tells watches of a write after its reply (quorum/server).
@@ -64,5 +66,5 @@ func Storage() []Bug {
 
 // Quorum lists the bugs of the quorum.
 func Quorum() []Bug {
-	return []Bug{RaftAckBeforeSync, ReplyBeforeCommit, WatchAfterReply, ServesWithoutQuorum, ExpiredKeepsEphemerals, SeqGuardOff, PingsForgotten, ExpiryByWallClock}
+	return []Bug{RaftAckBeforeSync, RaftLeaderInDoubt, ReplyBeforeCommit, WatchAfterReply, ServesWithoutQuorum, ExpiredKeepsEphemerals, SeqGuardOff, PingsForgotten, ExpiryByWallClock}
 }

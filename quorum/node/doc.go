@@ -14,6 +14,7 @@
 //   - Only a leader that has applied everything of its predecessors takes transactions, ends
 //     sessions or changes the ensemble (reign).
 //   - A server serves while it leads, or hears a leader and applies what that told of (gate).
+//   - What a leader's own disk may not have yet, nobody learns to be committed (doubt).
 //   - A server whose stores were lost never answers for its old name (identity.go).
 //   - What cannot be written, read or applied ends the node with a typed error (Wait), never with
 //     a panic, and nothing leaves the server after it.

@@ -28,6 +28,7 @@ func (m machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0]
 func (m machine) ApplyBatch(logs []*raft.Log) []any {
 	n := m.n
 	out := make([]any, len(logs))
+	n.guard.doubt.await(logs[len(logs)-1].Index)
 	n.sinkMu.Lock()
 	n.mu.Lock()
 	var failed error

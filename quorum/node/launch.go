@@ -10,7 +10,8 @@ import (
 // begin opens the ports and starts Raft: at once if this server knows who it is, else when it
 // has found out from the others.
 func (n *Node) begin(ctx context.Context) error {
-	n.logs, n.tracks = guardLog(n.opt.Stores.Log, n.fuse, n.applied.Load)
+	n.guard = newGuardedLog(n.opt.Stores.Log, n.fuse, n.run)
+	n.logs, n.tracks = n.guard.forRaft(n.applied.Load)
 	n.stable = &guardedStable{n.opt.Stores.Stable, n.fuse}
 	old, err := raft.HasExistingState(n.logs, n.stable, n.opt.Stores.Snapshots)
 	if err != nil {
@@ -116,6 +117,7 @@ func (n *Node) start(notify <-chan bool) {
 	n.run(n.watchStores)
 	n.run(n.electSelf)
 	if len(n.opt.Servers) > 0 {
+		n.guard.leader.Store(n.raft)
 		n.run(n.follow)
 		n.run(n.join)
 	}

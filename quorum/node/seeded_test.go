@@ -22,6 +22,7 @@ func TestSeededBugsAreCaught(t *testing.T) {
 	}
 	for bug, test := range map[seededbug.Bug]string{
 		seededbug.ServesWithoutQuorum: "TestGate",
+		seededbug.RaftLeaderInDoubt:   "TestALeaderInDoubtTellsNobody",
 		seededbug.PingsForgotten:      "TestSessionsEndWithTheirEphemerals",
 		seededbug.WipedServerIsItself: "TestAWipedServerIsNotItself",
 		seededbug.OldConnectionWrites: "TestASessionMovesAndItsOldConnectionIsPowerless",

@@ -35,7 +35,8 @@ type Node struct {
 
 	name     atomic.Pointer[raft.ServerID] // nil until this server knows who it is
 	fuse     *fuse
-	logs     raft.LogStore
+	guard    *guardedLog
+	logs     raft.LogStore // guard, as Raft has it
 	tracks   bool
 	old      bool // the stores were not empty at the start
 	stable   raft.StableStore

@@ -69,8 +69,13 @@ const (
 // store, behind the fuse.
 type guardedLog struct {
 	store raft.LogStore
-	fuse  *fuse
-	cut   atomic.Bool // the log lost its end and nothing was appended since
+	late  lateLog // store, if it can; see doubt
+	doubt doubt
+	// leader is set when Raft runs, if there are others that it could lead.
+	leader atomic.Pointer[raft.Raft]
+	run    func(func()) // starts a goroutine that the node's end waits for
+	fuse   *fuse
+	cut    atomic.Bool // the log lost its end and nothing was appended since
 
 	mu    sync.Mutex
 	ring  []*raft.Log // by index modulo its length
@@ -79,8 +84,11 @@ type guardedLog struct {
 	high  uint64
 }
 
-func newGuardedLog(store raft.LogStore, f *fuse) *guardedLog {
-	return &guardedLog{store: store, fuse: f, ring: make([]*raft.Log, cacheEntries)}
+func newGuardedLog(store raft.LogStore, f *fuse, run func(func())) *guardedLog {
+	g := &guardedLog{store: store, run: run, fuse: f, ring: make([]*raft.Log, cacheEntries)}
+	g.late, _ = store.(lateLog)
+	g.doubt.over.L = &g.doubt.mu
+	return g
 }
 
 // IsMonotonic implements raft.MonotonicLogStore: whether the store tolerates gaps is the
@@ -126,7 +134,11 @@ func (g *guardedLog) StoreLogs(logs []*raft.Log) error {
 	if g.fuse.isBlown() {
 		return g.fuse.err
 	}
-	if err := g.store.StoreLogs(logs); err != nil {
+	store := g.store.StoreLogs
+	if g.mayLate(logs) {
+		store = g.storeLate
+	}
+	if err := store(logs); err != nil {
 		// A full disk left the log as it was: Raft gives up its office and tries again later. Not
 		// so after a cut, whose end Raft believes to be where it was before.
 		if !errors.Is(err, syscall.ENOSPC) || g.cut.Load() {
@@ -222,10 +234,9 @@ func (t *trackingLog) GetCommitIndex() (uint64, error) {
 	return commit, nil
 }
 
-// guardLog puts the fuse before a LogStore and tells whether it tracks commits.
-func guardLog(store raft.LogStore, f *fuse, restored func() uint64) (raft.LogStore, bool) {
-	g := newGuardedLog(store, f)
-	if tracks, ok := store.(raft.CommitTrackingLogStore); ok {
+// forRaft is the log as Raft gets it, and whether it tracks commits.
+func (g *guardedLog) forRaft(restored func() uint64) (raft.LogStore, bool) {
+	if tracks, ok := g.store.(raft.CommitTrackingLogStore); ok {
 		return &trackingLog{g, tracks, restored}, true
 	}
 	return g, false

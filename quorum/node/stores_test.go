@@ -125,7 +125,7 @@ func TestAFailedVoteEndsTheNode(t *testing.T) {
 				if what == "read" { // a follower that was away needs older entries than are cached
 					c.kill(c.follower())
 					n := c.nodes[c.leader()]
-					n.logs.(*guardedLog).remember([]*raft.Log{{Index: 1 << 40}})
+					n.guard.remember([]*raft.Log{{Index: 1 << 40}})
 					fail(broken[leader])
 					for id := range broken {
 						if c.nodes[id] == nil {

@@ -57,6 +57,7 @@ func (n *Node) newNetTransport(listener net.Listener) *netTransport {
 
 // AppendEntries implements raft.Transport.
 func (t *netTransport) AppendEntries(id raft.ServerID, to raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	req.LeaderCommitIndex = t.layer.n.guard.doubt.below(req.LeaderCommitIndex)
 	err := t.NetworkTransport.AppendEntries(id, to, req, resp)
 	if err == nil && resp.Success && (len(req.Entries) > 0 || req.PrevLogEntry > 0) {
 		last := req.PrevLogEntry

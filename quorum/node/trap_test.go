@@ -94,7 +94,7 @@ func (monotonic) IsMonotonic() bool { return true }
 // Trap 6: whether the log may have gaps is asked of the store below.
 func TestIsMonotonicIsForwarded(t *testing.T) {
 	for store, want := range map[raft.LogStore]bool{raft.NewInmemStore(): false, monotonic{raft.NewInmemStore()}: true} {
-		logs, _ := guardLog(store, newFuse(func(error) {}), nil)
+		logs, _ := newGuardedLog(store, newFuse(func(error) {}), nil).forRaft(nil)
 		if got := logs.(raft.MonotonicLogStore).IsMonotonic(); got != want {
 			t.Errorf("%T: %v", store, got)
 		}

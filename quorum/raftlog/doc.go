@@ -5,7 +5,8 @@
 // # The log
 //
 // The log is a segment.Chain. An entry is one record batch whose base offset is its index. A
-// StoreLogs call is one append and one sync, however many entries it has; a segment never
+// StoreLogs call is one append and one sync, however many entries it has, and AppendLogs splits
+// the two, with every other change waiting until the second is done; a segment never
 // begins inside of it. Each entry carries the commit index that was staged when it was
 // written, and its place among the entries of the same call: so recovery can tell a tail that
 // a power cut tore, which nobody was told of, from damage to what was acknowledged. The first
@@ -29,6 +30,6 @@
 // # Who may call what
 //
 // All methods of Logs, Stable and Snapshots may be called from several goroutines at once; a
-// sink has one user. Close and Kill come after raft was shut down. Lock order: Logs.mu, then
+// sink has one user. Close and Kill come after raft was shut down. Lock order: Logs.turn, then
 // Snapshots.mu or Stable.mu, then the chain's locks; stall.mu is a leaf.
 package raftlog

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"path"
-	"sync"
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
@@ -33,7 +32,7 @@ type Logs struct {
 	appended    atomic.Uint64
 	syncs       atomic.Uint64
 
-	mu    sync.Mutex // one change at a time
+	turn  turn // held by the one change that is under way, with what follows
 	stall stall
 	enc   encoder
 	buf   []byte
@@ -78,23 +77,61 @@ func (l *Logs) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.Log{lo
 // *GapError otherwise); after the log was emptied they may begin anywhere. They are durable
 // when it returns. An error for which IsDiskFull holds changed nothing.
 func (l *Logs) StoreLogs(logs []*raft.Log) error {
-	if len(logs) == 0 {
-		return nil
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.latch.check(); err != nil {
+	sync, err := l.AppendLogs(logs)
+	if err != nil {
 		return err
+	}
+	return sync()
+}
+
+// AppendLogs is StoreLogs in two halves, for who has something to do meanwhile: the entries are
+// in the log when it returns, and durable when sync has returned nil. sync must be called, once,
+// from any goroutine; until it has returned every other change waits. So at most one call's
+// entries are ever in doubt, all of them at the end of the log, which recovery relies on.
+func (l *Logs) AppendLogs(logs []*raft.Log) (sync func() error, err error) {
+	if len(logs) == 0 {
+		return func() error { return nil }, nil
+	}
+	l.turn.take()
+	defer func() {
+		if err != nil {
+			l.turn.give()
+		}
+	}()
+	if err := l.latch.check(); err != nil {
+		return nil, err
 	}
 	if err := l.follow(logs); err != nil {
-		return err
+		return nil, err
 	}
-	defer l.stall.begin("append to " + l.dir)()
+	end := l.stall.begin("append to " + l.dir)
+	first, last := l.first.Load(), l.last.Load()
+	if err := l.appendAll(logs); err != nil {
+		end()
+		return nil, err
+	}
+	return func() error {
+		defer l.turn.give()
+		defer end()
+		err := l.sync()
+		if err != nil { // it was never there
+			l.first.Store(first)
+			l.last.Store(last)
+		}
+		return err
+	}, nil
+}
+
+// appendAll appends logs; all but the last part of them, if they take several, are synced.
+func (l *Logs) appendAll(logs []*raft.Log) error {
 	commit := l.staged.Load()
 	for rest := logs; len(rest) > 0; {
 		n, err := l.encode(rest, commit)
 		if err == nil {
 			err = l.write(rest[:n])
+		}
+		if err == nil && n < len(rest) {
+			err = l.sync()
 		}
 		if err != nil && (l.cut || len(rest) < len(logs)) {
 			// raft takes the log for what it was before the cut, or before the call.
@@ -110,6 +147,17 @@ func (l *Logs) StoreLogs(logs []*raft.Log) error {
 		l.buf = nil
 	}
 	l.cut = false
+	return nil
+}
+
+// sync makes durable what was appended.
+func (l *Logs) sync() error {
+	if !seededbug.On(seededbug.RaftAckBeforeSync) {
+		if _, err := l.chain.Sync(); err != nil {
+			return l.latch.fail("sync "+l.dir, err)
+		}
+	}
+	l.syncs.Add(1)
 	return l.latch.check() // a call that was given up is not a success
 }
 
@@ -150,7 +198,7 @@ func (l *Logs) encode(logs []*raft.Log, commit uint64) (n int, err error) {
 	return len(logs), nil
 }
 
-// write appends the buffer, which holds logs, and syncs it.
+// write appends the buffer, which holds logs.
 func (l *Logs) write(logs []*raft.Log) error {
 	last := logs[len(logs)-1]
 	maxTimestamp, at := noTimestamp, int64(logs[0].Index)
@@ -170,12 +218,6 @@ func (l *Logs) write(logs []*raft.Log) error {
 	if err != nil {
 		return l.latch.fail("append to "+l.dir, err)
 	}
-	if !seededbug.On(seededbug.RaftAckBeforeSync) {
-		if _, err := l.chain.Sync(); err != nil {
-			return l.latch.fail("sync "+l.dir, err)
-		}
-	}
-	l.syncs.Add(1)
 	l.appended.Add(uint64(len(l.buf)))
 	if l.first.Load() == 0 {
 		l.first.Store(logs[0].Index)
@@ -236,8 +278,8 @@ func (l *Logs) read(index uint64) (entry, error) {
 // DeleteRange implements raft.LogStore: a prefix, a suffix, or all. Any other range is
 // refused. The removed part of a suffix is gone for good when it returns.
 func (l *Logs) DeleteRange(from, to uint64) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.turn.take()
+	defer l.turn.give()
 	if err := l.latch.check(); err != nil {
 		return err
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -292,5 +294,44 @@ func TestBytesSince(t *testing.T) {
 	}
 	if got := s.Logs().BytesSince(100); got != 0 {
 		t.Errorf("since 100: %d", got)
+	}
+}
+
+// TestAChangeWaitsForTheSyncBefore: recovery takes what is not whole at the end of the log for what
+// one call left, so only one may be in doubt.
+func TestAChangeWaitsForTheSyncBefore(t *testing.T) {
+	for what, change := range map[string]func(l *Logs) error{
+		"append": func(l *Logs) error { return l.StoreLogs(entriesOf(7, 8, 1, 10)) },
+		"cut":    func(l *Logs) error { return l.DeleteRange(6, 6) },
+		"late append": func(l *Logs) error {
+			sync, err := l.AppendLogs(entriesOf(7, 7, 1, 10))
+			return errors.Join(err, sync())
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := open(t, options(memfs.New()))
+				defer s.Kill()
+				must(t, s.Logs().StoreLogs(entriesOf(1, 3, 1, 10)))
+				sync, err := s.Logs().AppendLogs(entriesOf(4, 6, 1, 10))
+				must(t, err)
+				var done atomic.Bool
+				go func() {
+					if err := change(s.Logs()); err != nil {
+						t.Error(err)
+					}
+					done.Store(true)
+				}()
+				synctest.Wait()
+				if done.Load() {
+					t.Error("it did not wait")
+				}
+				must(t, sync())
+				synctest.Wait()
+				if !done.Load() {
+					t.Error("it waits on")
+				}
+			})
+		})
 	}
 }

@@ -210,7 +210,18 @@ func (m *machine) store(s *Store, w *told, from, term uint64) error {
 	}
 	_ = w.logs.StoreLogs(logs)
 	_ = s.Logs().StageCommitIndex(from - 1)
-	return s.Logs().StoreLogs(logs)
+	if m.rng.IntN(2) == 0 {
+		return s.Logs().StoreLogs(logs)
+	}
+	sync, err := s.Logs().AppendLogs(logs)
+	if err != nil {
+		return err
+	}
+	var got raft.Log // a leader sends its followers what is not durable yet
+	if err := s.Logs().GetLog(from, &got); err == nil && !same(&got, logs[0]) {
+		m.t.Fatalf("entry %d is another before its sync", from)
+	}
+	return sync()
 }
 
 // adopt judges what a restart found: m.told, other, or something in between; and goes on from

@@ -21,6 +21,7 @@ func indexMaxBytes(segmentBytes int64) int {
 func (s *Store) openLogs() (*Logs, error) {
 	dir := path.Join(s.o.Dir, logDir)
 	l := &Logs{s: s, latch: s.latch, dir: dir, stall: s.newStall()}
+	l.turn.free.L = &l.turn.mu
 	point, err := l.recoveryPoint()
 	if err != nil {
 		return nil, err

@@ -177,8 +177,8 @@ func (sn *Snapshots) drop(n snapshotName, err error) {
 	sn.list = slices.DeleteFunc(sn.list, func(other snapshotName) bool { return other == n })
 	sn.mu.Unlock()
 	sn.setAside([]snapshotName{n})
-	sn.s.logs.mu.Lock()
-	defer sn.s.logs.mu.Unlock()
+	sn.s.logs.turn.take()
+	defer sn.s.logs.turn.give()
 	sn.s.logs.startAt(0, 0)
 }
 

@@ -239,6 +239,45 @@ func SlowDisk(w *World) func() {
 	return func() { m.Faults(nil) }
 }
 
+// InDoubt takes the power from a leader while its disk is behind the log of just enough followers,
+// and brings it back to those who have not seen what is gone, without those who have.
+func InDoubt(w *World) func() {
+	i := w.Leader()
+	if i < 0 {
+		return func() {}
+	}
+	leader := w.m[i]
+	others := slices.Delete(slices.Clone(w.m), i, i+1)
+	for k := range others {
+		j := k + w.intN(len(others)-k)
+		others[k], others[j] = others[j], others[k]
+	}
+	near, far := others[:len(w.m)/2], others[len(w.m)/2:]
+	between := func(some, others []*Machine) {
+		for _, a := range some {
+			for _, b := range others {
+				w.net.CutBoth(a.host, b.host)
+			}
+		}
+	}
+	between(far, append([]*Machine{leader}, near...))
+	syncs := errorfs.Syncs()
+	leader.Faults(func(op errorfs.Op) errorfs.Fault {
+		if syncs(op) {
+			time.Sleep(2 * w.o.Tick)
+		}
+		return errorfs.Fault{}
+	})
+	w.pause(1, 2)
+	leader.PowerCut(0)
+	leader.Faults(nil)
+	w.net.HealAll()
+	between(near, append([]*Machine{leader}, far...))
+	leader.revive()
+	w.pause(10, 20)
+	return w.net.HealAll
+}
+
 // Wipe takes a server its disk.
 func Wipe(w *World) func() {
 	m := w.victim()
@@ -390,7 +429,7 @@ func (w *World) votes(id int) bool {
 }
 
 // All are the faults of one server at a time, and of links and clients.
-var All = []Fault{Kill, PowerCut, PowerCutAll, Isolate, Mute, Deaf, OneLink, Pause, ClientCut, ClientCut, Jump, Reset, LateStream, FullDisk, FailingSync, SlowDisk, Wipe, DamagedSnapshot, DamagedLog, LyingSync, Replace, Transfer}
+var All = []Fault{Kill, PowerCut, PowerCutAll, Isolate, Mute, Deaf, OneLink, Pause, ClientCut, ClientCut, Jump, Reset, LateStream, FullDisk, FailingSync, SlowDisk, InDoubt, Wipe, DamagedSnapshot, DamagedLog, LyingSync, Replace, Transfer}
 
 // Some are n of them by chance.
 func Some(rng *rand.Rand, n int) []Fault {
