@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"sync"
 
+	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/internal/seededbug"
 	"github.com/millrace/millrace/quorum/jute"
 	"github.com/millrace/millrace/quorum/server/watch"
@@ -198,15 +200,44 @@ func (c *conn) reconfig(q request) bool {
 	if err == nil {
 		c.flush()
 		ctx, cancel := context.WithTimeout(c.srv.ctx, c.srv.cfg.MaxSessionTimeout)
+		stop := c.keepAlive()
 		err = c.srv.member.Reconfig(ctx, &r)
+		stop()
 		cancel()
-		c.heard.Store(c.srv.now())
 	}
 	if err != nil {
 		c.answerInTurn(q, codeOf(err))
 		return true
 	}
 	return c.submit(slot{request: request{xid: q.xid, op: q.op, start: q.start}}, tree.Op{Kind: tree.Noop})
+}
+
+// keepAlive lets the session live on while the reader waits for something else and hears nobody,
+// until stop.
+func (c *conn) keepAlive() (stop func()) {
+	var mu sync.Mutex
+	var timer clock.Timer
+	over := false
+	beat := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			return
+		}
+		c.heard.Store(c.srv.now())
+		c.srv.handle.Touch(c.session.Load())
+		timer.Reset(c.srv.sweepEvery())
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	timer = c.srv.clock.AfterFunc(c.srv.sweepEvery(), beat)
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		timer.Stop()
+		c.heard.Store(c.srv.now())
+	}
 }
 
 // configLocked answers a reconfig with the configuration that is valid now.

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/quorum/jute"
 	"github.com/millrace/millrace/quorum/tree"
 )
@@ -379,6 +382,33 @@ func TestReconfigIsLeftToTheEnsemble(t *testing.T) {
 		t.Error(code)
 	}
 	c.create("/after", "")
+}
+
+// TestASessionOutlivesItsReconfig: a change of the ensemble may take longer than a session, and
+// nothing is read from who asked for it meanwhile.
+func TestASessionOutlivesItsReconfig(t *testing.T) {
+	p := startPort(t, func(o *Options) {
+		o.Config.Reconfig, o.Config.TickTime, o.Config.SuperDigest = true, 100*time.Millisecond, jute.DigestID("super:pw").ID
+	})
+	c := p.client()
+	c.write(frame(jute.XidAuth, jute.OpAuth, &jute.AuthPacket{Scheme: "digest", Auth: []byte("super:pw")}))
+	c.reply(jute.XidAuth, nil)
+	touches := func() int64 {
+		n, _ := p.e.touches.LoadOrStore(c.session, new(atomic.Int64))
+		return n.(*atomic.Int64).Load()
+	}
+	slow := func(*jute.ReconfigRequest) error {
+		before := touches()
+		testkit.WaitFor(t, "the session to be kept", func() bool { return touches() >= before+3 })
+		return nil
+	}
+	p.e.reconfig.Store(&slow)
+	c.must(jute.OpReconfig, &jute.ReconfigRequest{Joining: "server.4=a:1:2;3", CurConfigID: -1}, nil)
+	after := touches()
+	c.create("/after", "")
+	if n := touches(); n > after+2 {
+		t.Errorf("kept %d times more when it was over", n-after)
+	}
 }
 
 func TestWhoMayNotReadDoesNotHear(t *testing.T) {
