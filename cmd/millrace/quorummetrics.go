@@ -55,6 +55,7 @@ func zookeeperMetrics() []quorumMetric {
 		gauge("max_client_response_size", "Bytes of the largest answer; -1 before the first.", func(f *quorumFigures) float64 { return float64(f.server.MaxResponseBytes) }),
 		gauge("outstanding_tls_handshake", "Handshakes that go on.", func(f *quorumFigures) float64 { return float64(f.server.OutstandingHandshakes) }),
 		gauge("auth_failed_count", "Clients that could not show who they are.", func(f *quorumFigures) float64 { return float64(f.server.AuthFailures) }),
+		gauge("connection_drop_probability", "The share of new connections that is refused when there are many; there is no such limit.", func(*quorumFigures) float64 { return 0 }),
 		gauge("open_file_descriptor_count", "Descriptors that are open.", func(*quorumFigures) float64 { open, _ := openFiles(); return float64(open) }),
 		gauge("max_file_descriptor_count", "Descriptors that may be open.", func(*quorumFigures) float64 { _, limit := openFiles(); return float64(limit) }),
 		gauge("quorum_size", "Voters of the ensemble.", func(f *quorumFigures) float64 { return float64(f.voters) }),
@@ -69,6 +70,10 @@ func zookeeperMetrics() []quorumMetric {
 		counter("bytes_received_count", "Bytes from clients.", func(f *quorumFigures) float64 { return float64(f.server.BytesReceived) }),
 		counter("response_bytes", "Bytes to clients.", func(f *quorumFigures) float64 { return float64(f.server.ResponseBytes) }),
 		counter("watch_bytes", "Bytes of watch events.", func(f *quorumFigures) float64 { return float64(f.server.WatchBytes) }),
+		counter("stale_sessions_expired", "Sessions of the ensemble that ended because nothing was heard of them.", func(f *quorumFigures) float64 { return float64(f.server.StaleSessionsExpired) }),
+		counter("looking_count", "Times that this server looked for a leader.", func(f *quorumFigures) float64 { return float64(f.server.Lookings) }),
+		counter("digest_mismatches_count", "Transactions after which the tree was another than the leader's; a server that finds one ends.", func(*quorumFigures) float64 { return 0 }),
+		counter("unrecoverable_error_count", "Errors after which a server must not go on; it ends.", func(*quorumFigures) float64 { return 0 }),
 		counter("unsuccessful_handshake", "Handshakes that failed.", func(f *quorumFigures) float64 { return float64(f.server.UnsuccessfulHandshakes) }),
 		counter("request_throttle_wait_count", "Times that a connection waited because globalOutstandingLimit was reached.", func(f *quorumFigures) float64 { return float64(f.server.ThrottleWaits) }),
 	}
@@ -128,18 +133,42 @@ func (c quorumCollector) Collect(out chan<- prometheus.Metric) {
 		}
 		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(m.name, m.help, nil, nil), kind, m.value(f))
 	}
+	summaries(&f.server, out)
+}
+
+// summaries sends the distributions, with the quantiles that ZooKeeper's provider has of each.
+func summaries(st *clientport.Stats, out chan<- prometheus.Metric) {
+	basic, advanced := []float64{0.5}, []float64{0.5, 0.9, 0.99}
 	for _, h := range []struct {
 		name, help string
 		of         *clientport.Histogram
+		quantiles  []float64
 	}{
-		{"readlatency", "Time to answer a read, in milliseconds.", &f.server.ReadLatency},
-		{"updatelatency", "Time to answer a write, in milliseconds.", &f.server.UpdateLatency},
+		{"readlatency", "Time to answer a read, in milliseconds.", &st.ReadLatency, advanced},
+		{"updatelatency", "Time to answer a write, in milliseconds.", &st.UpdateLatency, advanced},
+		{"fsynctime", "Time of a sync of the log, in milliseconds.", st.SyncTimes, basic},
+		{"snapshottime", "Time to write a snapshot, in milliseconds.", st.SnapshotTimes, basic},
+		{"election_time", "Time from looking for a leader until this server serves again, in milliseconds.", &st.Elections, basic},
 	} {
+		if h.of == nil {
+			continue
+		}
 		quantiles := map[float64]float64{}
-		for _, q := range []float64{0.5, 0.9, 0.99} {
+		for _, q := range h.quantiles {
 			quantiles[q] = quantileMs(h.of, q)
 		}
 		out <- prometheus.MustNewConstSummary(prometheus.NewDesc(h.name, h.help, nil, nil), uint64(h.of.Count), h.of.SumSeconds*1000, quantiles)
+	}
+	for _, s := range []struct {
+		name, help string
+		of         clientport.Sum
+	}{
+		{"node_created_watch_count", "Watches that the creation of a znode told.", st.NodeCreatedWatches},
+		{"node_deleted_watch_count", "Watches that the deletion of a znode told.", st.NodeDeletedWatches},
+		{"node_changed_watch_count", "Watches that a change of a znode's data told.", st.NodeChangedWatches},
+		{"node_children_watch_count", "Watches that a change of a znode's children told.", st.NodeChildrenWatches},
+	} {
+		out <- prometheus.MustNewConstSummary(prometheus.NewDesc(s.name, s.help, nil, nil), uint64(s.of.Count), float64(s.of.Sum), nil)
 	}
 }
 

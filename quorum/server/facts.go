@@ -105,13 +105,11 @@ func (s *Server) counters(st *Stats) []Metric {
 	list = append(list, c.deletedWatches.metrics("node_deleted_watch_count")...)
 	list = append(list, c.changedWatches.metrics("node_changed_watch_count")...)
 	list = append(list, c.childrenWatches.metrics("node_children_watch_count")...)
-	if s.facts.SyncTimes != nil {
-		h := s.facts.SyncTimes()
-		list = append(list, summary("fsynctime", &h)[:summaryBasic]...)
+	if st.SyncTimes != nil {
+		list = append(list, summary("fsynctime", st.SyncTimes)[:summaryBasic]...)
 	}
-	if s.facts.SnapshotTimes != nil {
-		h := s.facts.SnapshotTimes()
-		list = append(list, summary("snapshottime", &h)[:summaryBasic]...)
+	if st.SnapshotTimes != nil {
+		list = append(list, summary("snapshottime", st.SnapshotTimes)[:summaryBasic]...)
 	}
 	if s.member.Status().Mode != node.Standalone { // which never looks for a leader
 		list = append(append(list, Metric{"looking_count", st.Lookings}), summary("election_time", &st.Elections)[:summaryBasic]...)

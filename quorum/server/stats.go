@@ -213,6 +213,8 @@ func (x *spread) add(n int64) {
 	}
 }
 
+func (x *spread) total() Sum { return Sum{x.count.Load(), x.sum.Load()} }
+
 func (x *spread) reset() {
 	for _, v := range []*atomic.Int64{&x.count, &x.sum, &x.most, &x.least} {
 		v.Store(0)
@@ -261,31 +263,44 @@ type Stats struct {
 	Serving             bool
 	Latency             Latency
 
-	PacketsReceived, PacketsSent, BytesReceived, ResponseBytes  int64
-	ConnectionRequests                                          int64 // connection_request_count
-	ConnectionRevalidations                                     int64 // connection_revalidate_count
-	ConnectionsRejected                                         int64 // connection_rejected
-	ConnectionDrops                                             int64 // connection_drop_count
-	ClosedWithoutServing                                        int64 // cnxn_closed_without_zk_server_running
-	SessionlessExpired                                          int64 // sessionless_connections_expired
-	SilentClosed                                                int64
-	OutputOverflows                                             int64
-	WatchOverflows                                              int64
-	ThrottleWaits                                               int64 // request_throttle_wait_count
-	OutstandingHandshakes                                       int64 // outstanding_tls_handshake
-	UnsuccessfulHandshakes                                      int64 // unsuccessful_handshake
-	AuthFailures                                                int64 // auth_failed_count
-	WatchBytes                                                  int64 // watch_bytes
-	StaleSessionsExpired                                        int64 // stale_sessions_expired, of the ensemble
-	Lookings                                                    int64 // looking_count
-	NodeCreatedWatches                                          int64 // sum_node_created_watch_count, and so on
-	NodeDeletedWatches, NodeChangedWatches, NodeChildrenWatches int64
+	PacketsReceived, PacketsSent, BytesReceived, ResponseBytes int64
+	ConnectionRequests                                         int64 // connection_request_count
+	ConnectionRevalidations                                    int64 // connection_revalidate_count
+	ConnectionsRejected                                        int64 // connection_rejected
+	ConnectionDrops                                            int64 // connection_drop_count
+	ClosedWithoutServing                                       int64 // cnxn_closed_without_zk_server_running
+	SessionlessExpired                                         int64 // sessionless_connections_expired
+	SilentClosed                                               int64
+	OutputOverflows                                            int64
+	WatchOverflows                                             int64
+	ThrottleWaits                                              int64 // request_throttle_wait_count
+	OutstandingHandshakes                                      int64 // outstanding_tls_handshake
+	UnsuccessfulHandshakes                                     int64 // unsuccessful_handshake
+	AuthFailures                                               int64 // auth_failed_count
+	WatchBytes                                                 int64 // watch_bytes
+	StaleSessionsExpired                                       int64 // stale_sessions_expired, of the ensemble
+	Lookings                                                   int64 // looking_count
+
+	// How many watches each change told: node_created_watch_count, and so on.
+	NodeCreatedWatches, NodeDeletedWatches, NodeChangedWatches, NodeChildrenWatches Sum
 
 	LastResponseBytes, MinResponseBytes, MaxResponseBytes int64 // -1: none yet
 
-	ReadLatency, UpdateLatency Histogram // readlatency, updatelatency
+	ReadLatency, UpdateLatency Histogram  // readlatency, updatelatency
+	SyncTimes, SnapshotTimes   *Histogram // fsynctime, snapshottime; nil: nobody measures them
 	// Elections is election_time: how long this server looked for a leader, until it served.
 	Elections Histogram
+}
+
+// Sum is how many values there were, and their sum.
+type Sum struct{ Count, Sum int64 }
+
+func times(read func() Histogram) *Histogram {
+	if read == nil {
+		return nil
+	}
+	h := read()
+	return &h
 }
 
 // Stats reads all counters.
@@ -301,8 +316,9 @@ func (s *Server) Stats() Stats {
 		OutputOverflows: st.overflows.Load(), WatchOverflows: st.overwatched.Load(), ThrottleWaits: st.throttled.Load(),
 		OutstandingHandshakes: st.handshakes.Load(), UnsuccessfulHandshakes: st.handshakeFailures.Load(), AuthFailures: st.authFailures.Load(),
 		WatchBytes: st.watchBytes.Load(), StaleSessionsExpired: st.expiredSessions.Load(), Lookings: st.lookings.Load(),
-		NodeCreatedWatches: st.createdWatches.sum.Load(), NodeDeletedWatches: st.deletedWatches.sum.Load(),
-		NodeChangedWatches: st.changedWatches.sum.Load(), NodeChildrenWatches: st.childrenWatches.sum.Load(),
+		NodeCreatedWatches: st.createdWatches.total(), NodeDeletedWatches: st.deletedWatches.total(),
+		NodeChangedWatches: st.changedWatches.total(), NodeChildrenWatches: st.childrenWatches.total(),
+		SyncTimes: times(s.facts.SyncTimes), SnapshotTimes: times(s.facts.SnapshotTimes),
 		LastResponseBytes: st.responses.last.Load(), MinResponseBytes: st.responses.least.Load(), MaxResponseBytes: st.responses.most.Load(),
 		ReadLatency: st.reads.read(), UpdateLatency: st.updates.read(), Elections: st.elections.read(),
 	}
