@@ -16,6 +16,7 @@ import (
 
 	"github.com/millrace/millrace/conformance/harness"
 	"github.com/millrace/millrace/internal/testkit"
+	"github.com/millrace/millrace/internal/testkit/certs"
 	"github.com/millrace/millrace/internal/testkit/zkserver"
 )
 
@@ -59,9 +60,16 @@ func newWorld(t *testing.T, rng *rand.Rand) *world {
 	}
 	w := &world{t: t, rng: rng, net: New(), book: newBook()}
 	t.Cleanup(w.net.Close)
+	config := map[string]string{"tickTime": "1000", "syncLimit": "2", "maxSessionTimeout": "60000"}
+	if rng.IntN(2) == 0 { // what the servers say to each other is encrypted
+		a := certs.New(t)
+		config["sslQuorum"] = "true"
+		config["ssl.quorum.keyStore.location"] = a.Issue("server.pem", "127.0.0.1")
+		config["ssl.quorum.trustStore.location"] = a.Trust()
+		t.Log("with TLS between the servers")
+	}
 	w.e = zkserver.Launch(t, zkserver.Options{
-		Servers: 3, Argv: []string{binary, "quorum"},
-		Config: map[string]string{"tickTime": "1000", "syncLimit": "2", "maxSessionTimeout": "60000"},
+		Servers: 3, Argv: []string{binary, "quorum"}, Config: config,
 		PeerPorts: func(from, to, quorum, election int) (int, int, error) {
 			q, err := w.net.Listen(from, to, fmt.Sprintf("127.0.0.1:%d", quorum))
 			if err != nil {
