@@ -2,60 +2,20 @@ package conn
 
 import (
 	"runtime"
-	"sync"
+
+	"github.com/millrace/millrace/internal/crew"
 )
 
 // Senders send the replies that become ready together, when a sync ends or an append is
-// acknowledged: a few goroutines for all of them instead of one for each. They live as long
-// as there is something to send, and none of them waits for a socket: what one does not
-// take at once is left to a goroutine of its own, so that a slow peer holds up nobody.
-type Senders struct {
-	max int
-
-	mu      sync.Mutex
-	queue   []*Conn // from next on
-	next    int
-	running int
-}
+// acknowledged. None of them waits for a socket: what one does not take at once is left to a
+// goroutine of its own, so that a slow peer holds up nobody.
+type Senders struct{ *crew.Crew[*Conn] }
 
 // NewSenders makes as many as processors: where a sync answers everybody at once, nobody else has
 // work until the first answers are out.
-func NewSenders() *Senders { return &Senders{max: runtime.GOMAXPROCS(0)} }
+func NewSenders() *Senders { return newSenders(runtime.GOMAXPROCS(0)) }
 
-// send has somebody flush c soon.
-func (s *Senders) send(c *Conn) {
-	s.mu.Lock()
-	s.queue = append(s.queue, c)
-	start := s.running < s.max
-	if start {
-		s.running++
-	}
-	s.mu.Unlock()
-	if start {
-		go s.run()
-	}
-}
-
-func (s *Senders) run() {
-	for c := s.take(); c != nil; c = s.take() {
-		c.flushAtOnce()
-	}
-}
-
-// take returns the next connection; nil ends the goroutine that asks.
-func (s *Senders) take() *Conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.next == len(s.queue) {
-		s.queue, s.next = s.queue[:0], 0
-		s.running--
-		return nil
-	}
-	c := s.queue[s.next]
-	s.queue[s.next] = nil
-	s.next++
-	return c
-}
+func newSenders(most int) *Senders { return &Senders{crew.New(most, (*Conn).flushAtOnce)} }
 
 // flushAtOnce is Flush for a goroutine that must not wait: it sends itself what the socket
 // takes at once, and leaves the rest to another one.

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"io"
 	"testing"
-
-	"github.com/millrace/millrace/internal/testkit"
 )
 
 // parkN sends n requests that park and returns their slots in order.
@@ -21,7 +19,7 @@ func (r *rig) parkN(n int) []*op {
 
 // A peer that does not read takes a sender as long as its socket has room, and no longer.
 func TestSlowPeerHoldsUpNobody(t *testing.T) {
-	shared := &Senders{max: 1}
+	shared := newSenders(1)
 	share := func(o *Options) { o.Senders, o.MaxQueuedBytes = shared, 1<<30 }
 	slow, quick := start(t, share), start(t, share)
 
@@ -52,7 +50,7 @@ func TestSlowPeerHoldsUpNobody(t *testing.T) {
 
 // Small replies fill a socket in pieces: what TryWrite left is written by somebody who waits.
 func TestWhatASocketDoesNotTakeAtOnceFollows(t *testing.T) {
-	r := start(t, func(o *Options) { o.Senders, o.SendBufferBytes = &Senders{max: 1}, 8<<10 })
+	r := start(t, func(o *Options) { o.Senders, o.SendBufferBytes = newSenders(1), 8<<10 })
 	ops := r.parkN(100)
 	const more = 12 << 10 // small enough for a sender, more than the buffer
 	for _, o := range ops {
@@ -71,9 +69,9 @@ func TestWhatASocketDoesNotTakeAtOnceFollows(t *testing.T) {
 	}
 }
 
-func TestSendersEndWhenNothingIsLeft(t *testing.T) {
-	s := &Senders{max: 2}
-	r := start(t, func(o *Options) { o.Senders = s })
+// Senders come and go; testkit.Main sees to it that none is left.
+func TestSendersComeAndGo(t *testing.T) {
+	r := start(t, func(o *Options) { o.Senders = newSenders(2) })
 	for range 3 {
 		ops := r.parkN(20)
 		for _, o := range ops {
@@ -83,15 +81,10 @@ func TestSendersEndWhenNothingIsLeft(t *testing.T) {
 			r.want(o.corr)
 		}
 	}
-	testkit.WaitFor(t, "the senders to end", func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.running == 0 && len(s.queue) == s.next
-	})
 }
 
 func TestSenderMeetsAClosedPeer(t *testing.T) {
-	r := start(t, func(o *Options) { o.Senders = &Senders{max: 1} })
+	r := start(t, func(o *Options) { o.Senders = newSenders(1) })
 	ops := r.parkN(2)
 	r.client.Close()
 	<-ops[0].canceled

@@ -93,7 +93,7 @@ func (s Slot) Finish(r *Reply) {
 func (s Slot) FinishAsync(r *Reply) (completed bool) {
 	completed, ready := s.complete(r, true)
 	if ready {
-		s.c.opts.Senders.send(s.c)
+		s.c.opts.Senders.Add(s.c)
 	}
 	return completed
 }

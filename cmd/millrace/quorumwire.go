@@ -45,6 +45,7 @@ type quorumServer struct {
 
 // startQuorum makes a server. After an error nothing is left.
 func startQuorum(ctx context.Context, cfg *zoocfg.Config, log *slog.Logger) (running, error) {
+	room := make([]byte, heapRoomBytes) // first: later it might be made of memory that was used, and has to be cleared
 	registry := prometheus.NewRegistry()
 	fsys, err := metrics.NewFS(osfs.FS{}, clock.Real{}, registry)
 	if err != nil {
@@ -63,7 +64,7 @@ func startQuorum(ctx context.Context, cfg *zoocfg.Config, log *slog.Logger) (run
 		registerRuntime(registry)
 	}
 	port.serve(registry, log)
-	srv := &quorumServer{Quorum: q, metrics: port, room: make([]byte, heapRoomBytes)}
+	srv := &quorumServer{Quorum: q, metrics: port, room: room}
 	if !cfg.Distributed() { // one of an ensemble may wait for the others for long
 		if err := q.WaitServing(ctx); err != nil {
 			return nil, errors.Join(err, srv.Close(context.WithoutCancel(ctx)))

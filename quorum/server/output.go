@@ -94,7 +94,7 @@ func (c *conn) dirtyLocked() {
 	}
 }
 
-// wake sends what is queued, in a goroutine that ends when all is sent.
+// wake has what is queued sent by the server's senders.
 func (c *conn) wake() {
 	c.mu.Lock()
 	c.dirty = false
@@ -105,12 +105,7 @@ func (c *conn) wake() {
 	}
 	c.mu.Unlock()
 	if start {
-		go func() {
-			defer c.srv.running.Done()
-			c.mu.Lock()
-			c.drainLocked()
-			c.mu.Unlock()
-		}()
+		c.srv.senders.Add(c)
 	}
 }
 
@@ -140,20 +135,69 @@ func (c *conn) queueBytesLocked() int {
 // drainLocked sends until nothing is queued; the caller has set writing. The lock is given up
 // while it sends.
 func (c *conn) drainLocked() {
-	for !c.closed && c.out != nil && len(c.out.b) > 0 {
-		out := c.out
-		c.out = nil
-		c.inflight = len(out.b)
+	for out := c.nextLocked(); out != nil; out = c.nextLocked() {
 		c.mu.Unlock()
 		err := c.x.WriteShort(out.b)
 		c.srv.chunks.put(out)
 		c.mu.Lock()
-		c.inflight = 0
-		if err != nil {
-			c.killLocked("write: " + err.Error())
-		}
-		c.changed.Broadcast()
+		c.sentLocked(err)
 	}
+	c.drainedLocked()
+}
+
+// drainAtOnce is drainLocked for a goroutine that must not wait: what the socket does not take at
+// once is left to another one.
+func (c *conn) drainAtOnce() {
+	c.mu.Lock()
+	for out := c.nextLocked(); out != nil; out = c.nextLocked() {
+		c.mu.Unlock()
+		n, err := c.x.TryWrite(out.b)
+		if err == nil && n < len(out.b) {
+			go c.drainRest(out, n)
+			return
+		}
+		c.srv.chunks.put(out)
+		c.mu.Lock()
+		c.sentLocked(err)
+	}
+	c.drainedLocked()
+	c.mu.Unlock()
+	c.srv.running.Done()
+}
+
+// drainRest goes on where drainAtOnce had to wait: behind the first n bytes of out.
+func (c *conn) drainRest(out *chunk, n int) {
+	defer c.srv.running.Done()
+	err := c.x.WriteShort(out.b[n:])
+	c.srv.chunks.put(out)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sentLocked(err)
+	c.drainLocked()
+}
+
+// nextLocked takes what is queued, nil if nothing is to be sent.
+func (c *conn) nextLocked() *chunk {
+	if c.closed || c.out == nil || len(c.out.b) == 0 {
+		return nil
+	}
+	out := c.out
+	c.out = nil
+	c.inflight = len(out.b)
+	return out
+}
+
+// sentLocked notes that what nextLocked took is sent, or never will be.
+func (c *conn) sentLocked(err error) {
+	c.inflight = 0
+	if err != nil {
+		c.killLocked("write: " + err.Error())
+	}
+	c.changed.Broadcast()
+}
+
+// drainedLocked ends the sending.
+func (c *conn) drainedLocked() {
 	if c.out != nil && len(c.out.b) == 0 {
 		c.srv.chunks.put(c.out)
 		c.out = nil

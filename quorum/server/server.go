@@ -6,12 +6,14 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/internal/crew"
 	"github.com/millrace/millrace/quorum/server/watch"
 )
 
@@ -38,6 +40,7 @@ type Server struct {
 	sink    *sink
 	behind  *behind
 	chunks  chunks
+	senders *crew.Crew[*conn] // of what the state machine queued
 	stats   stats
 
 	serving          atomic.Bool
@@ -84,6 +87,7 @@ func Start(o Options) (*Server, error) {
 		member: o.Member, cfg: o.Config, facts: o.Facts, clock: o.Clock, log: o.Log, start: o.Clock.Now(),
 		listen: o.Listeners, secure: o.SecureListeners, words: allowedWords(o.Config.Words),
 		watches: watch.New(watch.Limits{PerWatcherBytes: o.Config.WatchBytes, TotalBytes: o.Config.TotalWatchBytes}),
+		senders: crew.New(runtime.GOMAXPROCS(0), (*conn).drainAtOnce),
 		behind:  newBehind(), conns: map[*conn]struct{}{}, sessions: map[int64]*conn{}, perAddr: map[netip.Addr]int{},
 	}
 	s.traceMask.Store(defaultTraceMask)
