@@ -205,6 +205,9 @@ func TestReplaceSurvivesACrashAtAnyCall(t *testing.T) {
 		if leaks := w.disk.Leaks(); len(leaks) > 0 {
 			t.Errorf("left open: %q", leaks)
 		}
+		if t.Failed() {
+			return
+		}
 	}
 }
 
