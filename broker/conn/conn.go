@@ -158,6 +158,7 @@ func (c *Conn) Run(s Session) {
 	}
 	if c.draining.Load() {
 		c.drain()
+		c.linger()
 		err = nil
 	}
 	c.close(err)
@@ -354,7 +355,7 @@ func (c *Conn) drain() {
 		p.Hurry()
 	}
 	c.mu.Lock()
-	for !c.closed && c.head != c.tail {
+	for !c.closed && (c.head != c.tail || c.writing) { // what is being written has left the ring
 		if c.headReadyLocked() && !c.writing {
 			c.mu.Unlock()
 			c.Flush()
@@ -364,6 +365,26 @@ func (c *Conn) drain() {
 		c.changed.Wait()
 	}
 	c.mu.Unlock()
+}
+
+// lingerFor bounds the wait for a peer to take its last replies.
+const lingerFor = 500 * time.Millisecond
+
+// linger lets a peer that was active a moment ago take its replies: a socket that is closed with
+// requests unread resets the connection, and a reset takes from the peer what it has not read.
+func (c *Conn) linger() {
+	now := c.opts.Clock.Now()
+	if now.UnixNano()-c.lastActive.Load() > int64(lingerFor) || c.nc.CloseWrite() != nil {
+		return
+	}
+	_ = c.nc.SetReadDeadline(now.Add(lingerFor)) // fails when closed, as the read then does
+	buf := c.opts.Memory.force(minBufferBytes)
+	defer c.opts.Memory.give(buf)
+	for {
+		if _, err := c.nc.Read(buf); err != nil {
+			return // the peer has closed too, or its time is over
+		}
+	}
 }
 
 // Sweep closes the connection if it is idle since before idleBefore with nothing parked,

@@ -403,15 +403,33 @@ func TestHalfClosedPeerStillGetsItsReplies(t *testing.T) {
 	r.wantClosed()
 }
 
+// The requests that came too late must not have the connection reset: a reset takes from the
+// peer the replies that it has not read yet.
 func TestDrainAnswersWhatWasStarted(t *testing.T) {
 	r := start(t, nil)
-	r.send(request(2, 1, 0), request(1, 2, 0))
-	o := <-r.parked
+	r.send(request(2, 1, 0), request(2, 2, 0))
+	first, second := <-r.parked, <-r.parked // both are started, what comes now is not
 	r.c.Drain()
-	<-o.hurried
+	<-first.hurried
 	r.send(request(1, 3, 0))
-	o.slot.FinishAsync(r.reply(1))
+	second.slot.FinishAsync(r.reply(2))
+	first.slot.FinishAsync(r.reply(1))
 	r.want(1, 2)
+	if n, err := io.Copy(io.Discard, r.client); n != 0 || err != nil {
+		t.Fatalf("%d more bytes, then %v; an end was expected", n, err)
+	}
+	r.client.Close()
+	if err := <-r.closed; err != nil {
+		t.Fatalf("closed with %v, want an orderly end", err)
+	}
+}
+
+// A peer that does not take its leave holds nobody up for long.
+func TestDrainDoesNotWaitForAPeerForever(t *testing.T) {
+	r := start(t, nil)
+	r.send(request(1, 1, 0))
+	r.want(1)
+	r.c.Drain()
 	if err := r.wantClosed(); err != nil {
 		t.Fatalf("closed with %v, want an orderly end", err)
 	}

@@ -148,6 +148,16 @@ func (c *Conn) ReadInto(l Lender) (int, error) {
 	return r.n, nil
 }
 
+// CloseWrite tells the peer that nothing follows; errors.ErrUnsupported: this connection cannot.
+// The writer calls it.
+func (c *Conn) CloseWrite() error {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
+}
+
 // shortBytes bounds a write that the scheduler is not told of.
 const shortBytes = 16 << 10
 
