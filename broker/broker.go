@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -116,7 +117,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	b.connOptions = conn.Options{
 		Clock: o.Clock, Log: o.Log, Memory: conn.NewMemory(c.QueuedMaxRequestBytes), Stats: new(conn.Stats), Senders: conn.NewSenders(),
 		MaxInFlight: conn.DefaultMaxInFlight, MaxQueuedBytes: conn.DefaultMaxQueuedBytes,
-		SendBufferBytes: int(c.SocketSendBufferBytes), ReceiveBufferBytes: int(c.SocketReceiveBufferBytes),
+		Lanes: netx.NewLanes(max(1, runtime.GOMAXPROCS(0)/2), o.Clock), SendBufferBytes: int(c.SocketSendBufferBytes), ReceiveBufferBytes: int(c.SocketReceiveBufferBytes),
 	}
 	pushed := telemetry.NewSeries(telemetry.DefaultLimits)
 	b.telemetry = telemetry.NewClients(o.Clock, func() protocol.UUID { return randomUUID(o.Random) }, pushed)
@@ -212,6 +213,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		b.wg.Wait()
+		b.connOptions.Lanes.Close()
 		close(done)
 	}()
 	select {

@@ -64,7 +64,7 @@ func (m *metrics) refused(key int16, code protocol.ErrorCode) {
 // Descriptors of what is read at scrape time.
 type descriptors struct {
 	requests, latency, aborted                       *prometheus.Desc
-	connections, parked                              *prometheus.Desc
+	connections, inLanes, laneHandovers, parked      *prometheus.Desc
 	bytesIn, bytesOut, writes                        *prometheus.Desc
 	sendfileBytes, sendfileCalls, panics             *prometheus.Desc
 	memoryUsed, memoryLimit                          *prometheus.Desc
@@ -84,6 +84,8 @@ var figures = descriptors{
 	latency:          desc("request_seconds", "Time from the read that a request's last byte came with to its reply in the queue, by API and version.", "api", "version"),
 	aborted:          desc("requests_aborted_total", "Requests that cost their connection, by API.", "api"),
 	connections:      desc("connections", "Open connections."),
+	inLanes:          desc("connections_in_lanes", "Connections with small requests that share a goroutine with others."),
+	laneHandovers:    desc("lane_handovers_total", "Requests that held up a lane for so long that another goroutine went on with its other connections."),
 	parked:           desc("requests_parked", "Requests that wait for acks, for records or for a sync."),
 	bytesIn:          desc("network_received_bytes_total", "Bytes received from clients."),
 	bytesOut:         desc("network_sent_bytes_total", "Bytes sent to clients."),
@@ -157,6 +159,8 @@ func (s scrape) network(b *Broker) {
 	open := len(b.open)
 	b.mu.Unlock()
 	s.gauge(figures.connections, int64(open))
+	s.gauge(figures.inLanes, b.connOptions.Lanes.Guests())
+	s.count(figures.laneHandovers, b.connOptions.Lanes.Handovers())
 	s.gauge(figures.parked, st.Parked.Load())
 	s.count(figures.bytesIn, st.BytesIn.Load())
 	s.count(figures.bytesOut, st.BytesOut.Load())

@@ -76,6 +76,9 @@ func (s *session) MaxRequestBytes(key, _ int16) int {
 	return limit
 }
 
+// Swift implements conn.Session: what a Produce waits for it is parked for.
+func (s *session) Swift(key int16) bool { return key == protocol.KeyProduce }
+
 // Serve implements conn.Session.
 func (s *session) Serve(frame []byte) {
 	h, body, err := s.parser.Parse(frame)

@@ -3,7 +3,7 @@
 //
 // # Model
 //
-// One goroutine reads (Conn.Run). It hands each complete frame to Session.Serve, which
+// One goroutine at a time reads (Conn.Run, or a lane, see mayStay). It hands each complete frame to Session.Serve, which
 // acts on it at once and either completes the request's Slot or parks it. A parked slot
 // costs no goroutine: whoever has the answer later completes it. Replies leave in the
 // order of requests, so a ready one waits for those before it; the ready ones at the head
@@ -27,6 +27,7 @@
 package conn
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
@@ -40,7 +41,8 @@ import (
 	"github.com/millrace/millrace/internal/netx"
 )
 
-// Session is what a connection talks to. All calls come from the reader goroutine.
+// Session is what a connection talks to. All calls come from whoever reads: the connection's
+// goroutine, or its lane.
 type Session interface {
 	// MaxRequestBytes is asked before memory is taken for a request; a result that is not
 	// positive refuses the API, and closes the connection.
@@ -48,6 +50,8 @@ type Session interface {
 	// Serve acts on one request (without its size prefix). It opens a Slot, and completes
 	// or parks it, unless the request gets no reply.
 	Serve(frame []byte)
+	// Swift tells whether requests of an API are answered, while they are small, without waiting.
+	Swift(apiKey int16) bool
 	// Closed is the last call; err is nil after an orderly end.
 	Closed(err error)
 }
@@ -60,6 +64,10 @@ type Options struct {
 	Stats  *Stats
 	// Senders send what becomes ready on goroutines that must not wait; all connections share them.
 	Senders *Senders
+	// Lanes, which may be nil, serve connections after SwiftRun small requests in a row that did
+	// not wait; not positive: DefaultSwiftRun.
+	Lanes    *netx.Lanes
+	SwiftRun int
 	// MaxInFlight bounds the open slots of a connection; MaxQueuedBytes bounds the replies
 	// that are ready but wait for an earlier one. Beyond either the reader stops.
 	MaxInFlight    int
@@ -84,6 +92,8 @@ type Stats struct {
 const (
 	DefaultMaxInFlight    = 256
 	DefaultMaxQueuedBytes = 4 << 20
+	// DefaultSwiftRun: going to a lane and coming back costs as much as some dozens of requests.
+	DefaultSwiftRun = 32
 )
 
 // Conn is one connection.
@@ -104,6 +114,7 @@ type Conn struct {
 	overshot     atomic.Bool  // has the right to more memory than the budget
 	draining     atomic.Bool
 	aborted      error // set by Abort, reader goroutine only
+	visit        visit
 
 	mu          sync.Mutex
 	changed     sync.Cond // head moved, writer stopped, or closed
@@ -111,7 +122,10 @@ type Conn struct {
 	head, tail  uint64
 	queuedBytes int
 	writing     bool
-	asked       bool // a goroutine was started that will Flush
+	asked       bool   // a goroutine was started that will Flush
+	inLane      bool   // no write waits; unchanged while writing is held
+	handed      bool   // writing was left to the reader's goroutine, with rest or all of batch
+	rest        []byte // as it is on the wire
 	closed      bool
 	err         error
 	batch       []*Reply // owned by the holder of writing, as are the pieces of one reply
@@ -130,6 +144,7 @@ func New(nc net.Conn, opts *Options) *Conn {
 	c := &Conn{opts: opts, nc: netx.Wrap(nc), done: make(chan struct{}), stopping: make(chan struct{})}
 	c.changed.L = &c.mu
 	c.in.c = c
+	c.visit.wanted = c.swiftRun()
 	c.lastActive.Store(opts.Clock.Now().UnixNano())
 	return c
 }
@@ -178,7 +193,11 @@ func (c *Conn) serve() error {
 		}
 		if frame == nil {
 			c.mayHoldBack()
-			if err := c.in.fill(); err != nil {
+			stayed, err := c.mayStay()
+			if err == nil && !stayed {
+				err = c.in.fill()
+			}
+			if err != nil {
 				return err
 			}
 			continue
@@ -190,6 +209,7 @@ func (c *Conn) serve() error {
 			c.Flush()
 			return err
 		}
+		c.visit.count(len(frame) < maxSwiftBytes && c.session.Swift(int16(binary.BigEndian.Uint16(frame))))
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/internal/netx"
 	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/vfs/osfs"
@@ -50,6 +51,9 @@ func (s *session) MaxRequestBytes(key, _ int16) int {
 	}
 	return s.limit
 }
+
+// Swift lets everything into a lane, also what is not: files must be sent from outside.
+func (s *session) Swift(int16) bool { return true }
 
 func (s *session) Serve(frame []byte) {
 	corr := binary.BigEndian.Uint32(frame[4:])
@@ -116,6 +120,9 @@ func startOn(t *testing.T, client, server net.Conn, change func(*Options)) *rig 
 		Clock: clock.Real{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Memory: NewMemory(0),
 		Stats: &Stats{}, Senders: NewSenders(), MaxInFlight: DefaultMaxInFlight, MaxQueuedBytes: DefaultMaxQueuedBytes,
 	}
+	if inLanes(t) {
+		o.Lanes, o.SwiftRun = netx.NewLanes(1, clock.Real{}), 1
+	}
 	if change != nil {
 		change(o)
 	}
@@ -126,6 +133,9 @@ func startOn(t *testing.T, client, server net.Conn, change func(*Options)) *rig 
 	t.Cleanup(func() {
 		client.Close()
 		<-ended
+		if o.Lanes != nil {
+			o.Lanes.Close()
+		}
 		if used := o.Memory.UsedBytes(); used != 0 {
 			t.Errorf("%d bytes of buffers were not given back", used)
 		}

@@ -123,13 +123,18 @@ func (in *input) fill() error {
 	if err != nil {
 		return err
 	}
+	in.took(n)
+	return nil
+}
+
+// took notes what was read.
+func (in *input) took(n int) {
 	in.w += n
 	in.c.opts.Stats.BytesIn.Add(int64(n))
 	in.receivedAt = in.c.opts.Clock.Now()
 	now := in.receivedAt.UnixNano()
 	in.c.lastActive.Store(now)
 	in.c.partialSince.CompareAndSwap(0, now)
-	return nil
 }
 
 // makeRoom sees to free space behind w. A buffer grows as bytes arrive: to sixteen times

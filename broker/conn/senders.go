@@ -23,12 +23,16 @@ func (c *Conn) flushAtOnce() {
 	if !c.beginWriting() {
 		return
 	}
+	if c.inLane {
+		c.writeNow()
+		return
+	}
 	for {
-		p := c.onlyBytes()
-		if p == nil {
+		if len(c.batch) > 1 || !c.onlyBytes() {
 			go c.writeRounds()
 			return
 		}
+		p := c.batch[0].Buf
 		n, err := c.nc.TryWrite(p)
 		if err == nil && n < len(p) {
 			go c.writeRest(p[n:])
@@ -38,14 +42,6 @@ func (c *Conn) flushAtOnce() {
 			return
 		}
 	}
-}
-
-// onlyBytes is the round in c.batch when it is one small reply without ranges, else nil.
-func (c *Conn) onlyBytes() []byte {
-	if r := c.batch[0]; len(c.batch) == 1 && r.framed == nil && len(r.cuts) == 0 && len(r.Buf) <= coalesceBytes {
-		return r.Buf
-	}
-	return nil
 }
 
 // writeRest goes on where a write that did not wait stopped.

@@ -22,9 +22,14 @@ const (
 // The flag c.writing makes its holder the only writer; it is taken and given up under
 // c.mu, and given up only when no reply at the head is ready.
 func (c *Conn) Flush() {
-	if c.beginWriting() {
-		c.writeRounds()
+	if !c.beginWriting() {
+		return
 	}
+	if c.inLane { // as long as somebody writes this does not change
+		c.writeNow()
+		return
+	}
+	c.writeRounds()
 }
 
 // beginWriting makes the caller the only writer and takes the first round into c.batch,

@@ -8,7 +8,9 @@
 // and Write with the same results.
 //
 // One goroutine reads and one goroutine writes at a time: broker/conn sees to it.
-// Close and the deadlines may be called from anywhere.
+// Close and SetReadDeadline may be called from anywhere.
+//
+// Lanes serve many connections with one goroutine, as long as none of them has to wait.
 package netx
 
 import (
@@ -34,8 +36,10 @@ type Lender interface {
 
 // Conn is a connection with the calls above.
 type Conn struct {
-	net.Conn
-	raw syscall.RawConn // nil: no system calls
+	net.Conn                      // exchanged by a lane: but for closing only who reads and who writes may use it
+	raw           syscall.RawConn // nil: no system calls
+	local, remote net.Addr
+	seat
 
 	read  readOp
 	write writeOp
@@ -44,15 +48,7 @@ type Conn struct {
 // Wrap makes a Conn. A *net.TCPConn or *net.UnixConn gets system calls where the machine
 // has them.
 func Wrap(c net.Conn) *Conn {
-	x := &Conn{Conn: c}
-	switch c.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		if sc, ok := c.(syscall.Conn); ok && haveSyscalls {
-			if raw, err := sc.SyscallConn(); err == nil {
-				x.raw = raw
-			}
-		}
-	}
+	x := &Conn{Conn: c, raw: rawOf(c), local: c.LocalAddr(), remote: c.RemoteAddr()}
 	x.read.step = x.read.do
 	x.write.sendStep = x.write.send
 	x.write.vecStep = x.write.vector
@@ -61,6 +57,19 @@ func Wrap(c net.Conn) *Conn {
 	x.write.fileStep = x.write.sendfile
 	x.write.corkStep = x.write.cork
 	return x
+}
+
+// rawOf is how the kernel is reached under the runtime's poller, nil where it is not.
+func rawOf(c net.Conn) syscall.RawConn {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		if sc, ok := c.(syscall.Conn); ok && haveSyscalls {
+			if raw, err := sc.SyscallConn(); err == nil {
+				return raw
+			}
+		}
+	}
+	return nil
 }
 
 // CanSendfile tells whether SendRange leaves the copying to the kernel.
@@ -140,7 +149,7 @@ func (c *Conn) ReadInto(l Lender) (int, error) {
 		return 0, err
 	}
 	if r.err != nil {
-		return 0, &net.OpError{Op: "read", Net: "tcp", Addr: c.RemoteAddr(), Err: r.err}
+		return 0, c.opError("read", r.err)
 	}
 	if r.n == 0 && !r.awake {
 		return 0, io.EOF
@@ -277,9 +286,13 @@ func (c *Conn) writeError(err error) error {
 		return err
 	}
 	if c.write.err != nil {
-		return &net.OpError{Op: "write", Net: "tcp", Addr: c.RemoteAddr(), Err: c.write.err}
+		return c.opError("write", c.write.err)
 	}
 	return nil
+}
+
+func (c *Conn) opError(op string, err error) error {
+	return &net.OpError{Op: op, Net: "tcp", Addr: c.remote, Err: err}
 }
 
 func (c *Conn) copyRange(r vfs.Range, scratch []byte) error {
