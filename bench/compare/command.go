@@ -102,7 +102,7 @@ func (o *options) register(cmd *cobra.Command) {
 	f.StringVar(&o.run, "run", "", "All scenarios whose name or group matches this regular expression.")
 	f.BoolVar(&o.short, "short", false, "Only scenarios of the short suite.")
 	f.IntVar(&o.pairs, "pairs", 5, "How many pairs of each scenario.")
-	f.DurationVar(&o.warmup, "warmup", 0, "Warm-up before each measurement; 0: 1 s, or the scenario's own.")
+	f.DurationVar(&o.warmup, "warmup", 0, "Warm-up before each measurement, up to ten times as long until each partition was written to; 0: 1 s, or the scenario's own.")
 	f.DurationVar(&o.duration, "duration", 0, "Steady phase of each measurement; 0: 3 s, or the scenario's own.")
 	f.StringVar(&o.commandConfig, "command-config", "", "Property file with client settings for both.")
 	f.StringArrayVar(&o.overrides, "override", nil, "A setting KEY=VALUE of brokers that are started; may be repeated.")

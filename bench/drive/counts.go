@@ -27,6 +27,7 @@ type flow struct {
 type outcome struct {
 	flow
 	warmup float64
+	cut    string // why the warm-up ended before its end; "": it did not
 	busy   float64
 	other  *flow  // of a run that goes both ways
 	side   string // what other did: "produced" or "consumed"
@@ -41,6 +42,8 @@ func (o *outcome) fill(run *result.Run) {
 	run.MBPerS = perSecond(o.bytes, o.seconds) / 1e6
 	run.RequestsPerS = perSecond(o.requests, o.seconds)
 	run.Latency, run.Uncorrected, run.Lateness = latencyOf(o.latency), latencyOf(o.uncorrected), latencyOf(o.lateness)
+	run.WarmupCut = o.cut != ""
+	addNote(run, o.cut)
 	addNote(run, codesText(o.codes))
 	if f := o.other; f != nil {
 		run.Other = &result.Flow{

@@ -21,8 +21,9 @@ type franz struct {
 	cluster *cluster
 	parts   []raw.Partition
 
-	sent, got *side // nil: the run has no such direction
-	main      *side // whose figures are the run's
+	sent, got *side  // nil: the run has no such direction
+	main      *side  // whose figures are the run's
+	marks     *marks // nil: the warm-up ends by its time
 
 	warm     atomic.Bool   // the warm-up goes on
 	base     atomic.Int64  // records of main when it was over
@@ -37,7 +38,7 @@ type franz struct {
 const flushTimeout = 30 * time.Second
 
 func runFranz(ctx context.Context, s *Spec, m *meter, c *cluster, parts []raw.Partition) (outcome, error) {
-	f := &franz{spec: s, meter: m, cluster: c, parts: parts, stopping: make(chan struct{}), finished: make(chan struct{})}
+	f := &franz{spec: s, meter: m, cluster: c, parts: parts, marks: s.marks(parts), stopping: make(chan struct{}), finished: make(chan struct{})}
 	f.warm.Store(true)
 	if s.produces() {
 		f.sent = newSide()
@@ -104,14 +105,11 @@ func (f *franz) measure(ctx context.Context, start func() error) (outcome, error
 	tick := time.NewTicker(f.spec.Interval)
 	defer tick.Stop()
 	w := interval{franz: f, at: pace.Now()}
-	if f.spec.Warmup > 0 {
-		if err := start(); err != nil {
-			return outcome{}, err
-		}
-		if err := f.until(ctx, time.After(f.spec.Warmup), tick.C, &w); err != nil {
-			return outcome{}, err
-		}
+	cut, err := f.warmUp(ctx, start, tick.C, &w)
+	if err != nil {
+		return outcome{}, err
 	}
+	warm := pace.Now()
 	f.meter.steady()
 	w.take() // what is left of the warm-up belongs to no interval
 	base := map[*side]counters{}
@@ -129,15 +127,15 @@ func (f *franz) measure(ctx context.Context, start func() error) (outcome, error
 		if err := start(); err != nil {
 			return outcome{}, err
 		}
-		f.started = began
+		f.started, warm = began, began
 	}
 	var over <-chan time.Time
 	if f.spec.Duration > 0 {
 		over = time.After(f.spec.Duration)
 	}
-	err := f.until(ctx, over, tick.C, &w)
+	err = f.until(ctx, over, nil, tick.C, &w)
 	seconds := float64(pace.Now()-began) / 1e9
-	o := outcome{warmup: float64(began-f.started) / 1e9}
+	o := outcome{warmup: float64(warm-f.started) / 1e9, cut: cut}
 	o.flow = flow{counters: f.main.now().minus(base[f.main]), seconds: seconds, codes: f.main.errors.codes()}
 	if f.sent != nil && f.got != nil {
 		other, name := f.got, "consumed"
@@ -156,12 +154,34 @@ func (f *franz) measure(ctx context.Context, start func() error) (outcome, error
 	return o, err
 }
 
-// until returns at over, when the load has finished, or with ctx's error, and reports
-// intervals meanwhile.
-func (f *franz) until(ctx context.Context, over, tick <-chan time.Time, w *interval) error {
+// warmUp starts the load and returns when the warm-up's time is over and all partitions were
+// written to, or when its limit has come: cut says so.
+func (f *franz) warmUp(ctx context.Context, start func() error, tick <-chan time.Time, w *interval) (cut string, err error) {
+	if f.spec.Warmup <= 0 {
+		return "", nil
+	}
+	if err := start(); err != nil {
+		return "", err
+	}
+	err = f.until(ctx, time.After(f.spec.Warmup), nil, tick, w)
+	if err != nil || f.marks == nil {
+		return "", err
+	}
+	err = f.until(ctx, time.After(f.spec.WarmupLimit-f.spec.Warmup), f.marks.Done(), tick, w)
+	if left := f.marks.Left(); left > 0 {
+		cut = cutText(left, len(f.parts))
+	}
+	return cut, err
+}
+
+// until returns at over, when done is closed, when the load has finished, or with ctx's
+// error, and reports intervals meanwhile.
+func (f *franz) until(ctx context.Context, over <-chan time.Time, done <-chan struct{}, tick <-chan time.Time, w *interval) error {
 	for {
 		select {
 		case <-over:
+			return nil
+		case <-done:
 			return nil
 		case <-f.finished:
 			return nil

@@ -187,6 +187,7 @@ func (i *item) done(_ *kgo.Record, err error) {
 	default:
 		side.records.Add(1)
 		side.payload.Add(int64(len(i.bytes)))
+		p.f.marks.mark(i.record.Topic, i.record.Partition)
 		if i.warm && !p.f.warm.Load() {
 			break // sent in the warm-up
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -19,13 +18,13 @@ func runRaw(ctx context.Context, s *Spec, m *meter, c *cluster, parts []raw.Part
 		return outcome{}, err
 	}
 	defer target.Close()
-	r := &rawRun{spec: s, meter: m, cluster: c, target: target, parts: parts, started: time.Now()}
+	r := &rawRun{spec: s, meter: m, cluster: c, target: target, parts: parts, touched: s.touched(parts)}
 	switch {
 	case s.Kind == Heartbeats:
 		spec := raw.HeartbeatSpec{Common: r.common(s.Connections, true), Rate: s.Rate}
 		spec.Depth, spec.Records = s.depth(1), s.Records
 		st, err := raw.Heartbeats(ctx, target, spec)
-		o := outcome{flow: r.flow(st, 0), warmup: r.warmup, busy: st.BusyShare}
+		o := r.outcome(st, 0)
 		o.records = 0 // a heartbeat is a request, no record
 		return o, err
 	case s.produces() && s.consumes():
@@ -36,14 +35,14 @@ func runRaw(ctx context.Context, s *Spec, m *meter, c *cluster, parts []raw.Part
 			return outcome{}, err
 		}
 		st, err := raw.Fetch(ctx, target, spec)
-		return outcome{flow: r.flow(st, 0), warmup: r.warmup, busy: st.BusyShare}, err
+		return r.outcome(st, 0), err
 	default:
 		spec, payload, err := r.produceSpec(true)
 		if err != nil {
 			return outcome{}, err
 		}
 		st, err := raw.Produce(ctx, target, spec)
-		return outcome{flow: r.flow(st, payload), warmup: r.warmup, busy: st.BusyShare}, err
+		return r.outcome(st, payload), err
 	}
 }
 
@@ -58,8 +57,7 @@ type rawRun struct {
 	cluster *cluster
 	target  *raw.Target
 	parts   []raw.Partition
-	started time.Time
-	warmup  float64 // seconds; written when the steady phase begins
+	touched *raw.Touched // nil: the warm-up ends by its time
 }
 
 // common is what both directions share. The main one tells the meter where the steady
@@ -69,13 +67,10 @@ func (r *rawRun) common(connections int, main bool) raw.Common {
 	c := raw.Common{
 		Partitions: r.parts, ClientID: s.Props["client.id"], Connections: max(connections, cover(r.parts)),
 		Threads: s.Threads, Congestion: s.Congestion, Warmup: s.Warmup, Duration: s.Duration,
+		Touched: r.touched, WarmupLimit: s.WarmupLimit,
 	}
 	if main {
-		c.Interval, c.OnInterval, c.OnEnd = s.Interval, r.meter.point, r.meter.end
-		c.OnSteady = func() {
-			r.warmup = time.Since(r.started).Seconds()
-			r.meter.steady()
-		}
+		c.Interval, c.OnInterval, c.OnSteady, c.OnEnd = s.Interval, r.meter.point, r.meter.steady, r.meter.end
 	}
 	return c
 }
@@ -172,6 +167,15 @@ func (s *Spec) place(bounds map[string]map[int32]*position) int64 {
 	return at
 }
 
+// outcome is that of a run whose main direction the engine counted.
+func (r *rawRun) outcome(st raw.Stats, payloadPerRecord float64) outcome {
+	o := outcome{flow: r.flow(st, payloadPerRecord), warmup: st.WarmupS, busy: st.BusyShare}
+	if st.WarmupCut {
+		o.cut = cutText(r.touched.Left(), len(r.parts))
+	}
+	return o
+}
+
 // flow translates what the engine counted.
 func (r *rawRun) flow(st raw.Stats, payloadPerRecord float64) flow {
 	f := flow{
@@ -221,12 +225,11 @@ func (r *rawRun) both(ctx context.Context) (outcome, error) {
 	sent, sentErr = raw.Produce(inner, r.target, produce)
 	stop(&otherEndedError{})
 	<-done
-	o := outcome{flow: r.flow(sent, payload), warmup: r.warmup, busy: max(sent.BusyShare, got.BusyShare), side: "consumed"}
-	other := r.flow(got, 0)
+	o, other, side := r.outcome(sent, payload), r.flow(got, 0), "consumed"
 	if fetchIsMain {
-		o.flow, other, o.side = other, o.flow, "produced"
+		o, other, side = r.outcome(got, 0), o.flow, "produced"
 	}
-	o.other = &other
+	o.other, o.side, o.busy = &other, side, max(sent.BusyShare, got.BusyShare)
 	return o, errors.Join(unlessStopped(sentErr), unlessStopped(gotErr))
 }
 

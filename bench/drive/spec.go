@@ -122,11 +122,18 @@ type Spec struct {
 	// no warm-up, and ends when everything has been read once: the rest would be warm.
 	Cold func() error
 
-	Warmup, Duration time.Duration // 0 Duration: until Records
-	Records          int64         // of the steady phase; 0: until Duration
-	Interval         time.Duration // of Progress.Point; 0: 1 s
-	Congestion       string        // TCP_CONGESTION of our side (Raw); "": the system's
-	Threads          int           // Raw: of the generator; 0: 1
+	// Warmup goes on after its time until each partition of a run that produces was written to
+	// (acknowledged at least once; with acks=0 sent): what a broker does for the first append
+	// to a partition would stand in the figures else. It ends at WarmupLimit (0: ten times
+	// Warmup) in any case, which the run's note then says. WarmupByClock: it ends by its time
+	// alone, as for a run that is about first appends. No Warmup: none at all.
+	Warmup, WarmupLimit time.Duration
+	WarmupByClock       bool
+	Duration            time.Duration // 0: until Records
+	Records             int64         // of the steady phase; 0: until Duration
+	Interval            time.Duration // of Progress.Point; 0: 1 s
+	Congestion          string        // TCP_CONGESTION of our side (Raw); "": the system's
+	Threads             int           // Raw: of the generator; 0: 1
 
 	BrokerPID int    // 0: looked for by its listening address
 	Admin     string // HOST:PORT of the broker's admin port; "": none
@@ -189,6 +196,10 @@ func (s Spec) withDefaults() Spec {
 	if s.Cold != nil {
 		s.Warmup = 0
 	}
+	if s.WarmupLimit <= 0 {
+		s.WarmupLimit = warmupFactor * s.Warmup
+	}
+	s.WarmupLimit = max(s.WarmupLimit, s.Warmup)
 	if s.Topic == "" {
 		s.Topic = "millrace-bench"
 	}

@@ -148,6 +148,9 @@ func outcome(r result.Run) []string {
 	if r.Errors > 0 {
 		out = append(out, result.Rate(float64(r.Errors))+" errors")
 	}
+	if r.WarmupCut {
+		out = append(out, "warm-up cut at its limit")
+	}
 	return out
 }
 

@@ -112,15 +112,19 @@ func (b broken) reply(key, version int16, corr int32, address string) []byte {
 	return r.AppendTo(binary.BigEndian.AppendUint32(nil, uint32(corr)))
 }
 
-// produced is a proper Produce reply with a code.
-func produced(version int16, corr int32, code int16) []byte {
-	r, topic, p := kmsg.NewPtrProduceResponse(), kmsg.NewProduceResponseTopic(), kmsg.NewProduceResponseTopicPartition()
-	topic.Topic, p.ErrorCode = "t", code
-	if code != 0 {
-		p.ErrorRecords = []kmsg.ProduceResponseTopicPartitionErrorRecord{{RelativeOffset: 1, ErrorMessage: kmsg.StringPtr("why")}}
-		p.ErrorMessage = kmsg.StringPtr("because")
+// produced is a proper Produce reply with a code for each partition.
+func produced(version int16, corr int32, codes ...int16) []byte {
+	r, topic := kmsg.NewPtrProduceResponse(), kmsg.NewProduceResponseTopic()
+	topic.Topic = "t"
+	for i, code := range codes {
+		p := kmsg.NewProduceResponseTopicPartition()
+		p.Partition, p.ErrorCode = int32(i), code
+		if code != 0 {
+			p.ErrorRecords = []kmsg.ProduceResponseTopicPartitionErrorRecord{{RelativeOffset: 1, ErrorMessage: kmsg.StringPtr("why")}}
+			p.ErrorMessage = kmsg.StringPtr("because")
+		}
+		topic.Partitions = append(topic.Partitions, p)
 	}
-	topic.Partitions = append(topic.Partitions, p)
 	r.Topics = append(r.Topics, topic)
 	r.SetVersion(version)
 	return r.AppendTo(binary.BigEndian.AppendUint32(nil, uint32(corr)))

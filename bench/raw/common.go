@@ -30,12 +30,19 @@ func (c *Common) check() error {
 
 // load is what wire needs to know of c.
 func (c *Common) load(seats []seat) wire.Load {
-	return wire.Load{
+	l := wire.Load{
 		AddressOf:   func(conn int) string { return seats[conn].group.address },
 		Connections: c.Connections, Depth: c.Depth, Threads: c.Threads, Congestion: c.Congestion,
 		Warmup: c.Warmup, Duration: c.Duration, Interval: c.Interval, ReplyTimeout: c.ReplyTimeout,
 	}
+	if c.Touched != nil {
+		l.Warmed, l.WarmupLimit = c.Touched.Done(), c.WarmupLimit
+	}
+	return l
 }
+
+// touching says whether some partition was not written to yet.
+func (c *Common) touching() bool { return c.Touched != nil && c.Touched.Left() > 0 }
 
 // slack is how much longer than a request may take a reply is waited for.
 const slack = 10 * time.Second

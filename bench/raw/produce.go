@@ -165,6 +165,11 @@ func (p *producer) frame(conn int, seq int64) [][]byte {
 	}
 	binary.BigEndian.PutUint32(h[topicsAt:], uint32(topics))
 	binary.BigEndian.PutUint32(h, uint32(len(h)-4+size))
+	if s.Acks == 0 && s.touching() { // no answer will tell
+		for _, i := range window {
+			s.Touched.Mark(i)
+		}
+	}
 	c.head, c.parts = h, c.parts[:0]
 	from := 0
 	for k, cut := range c.cuts {
@@ -193,14 +198,20 @@ func (p *producer) reply(conn int, seq int64, _ int, reply []byte) {
 		for range c.count(14) {
 			index, code := c.partition(p.version)
 			answers++
-			if code == 0 || c.bad {
+			if c.bad || code == 0 && !p.s.touching() {
 				continue
 			}
-			p.tally.bad(cell, code)
+			if code != 0 {
+				p.tally.bad(cell, code)
+			}
 			k := slices.IndexFunc(window, func(i int) bool {
 				return p.s.Partitions[i].Index == index && p.s.Partitions[i].Topic == string(topic)
 			})
-			if k >= 0 {
+			switch {
+			case k < 0:
+			case code == 0:
+				p.s.Touched.Mark(window[k])
+			default:
 				b := p.batch(conn, seq, k)
 				records, bytes = records-int64(b.Records), bytes-int64(b.UncompressedBytes)
 			}

@@ -53,6 +53,11 @@ type Common struct {
 	// whole requests), whichever is first; both count after the Warmup.
 	Warmup, Duration time.Duration
 	Records          int64
+	// Touched, when not nil, has the Warmup go on until all of Partitions were written to,
+	// WarmupLimit (0: any time) from the start at the longest. A produce load marks in it what
+	// was acknowledged (acks=0: sent).
+	Touched     *Touched
+	WarmupLimit time.Duration
 
 	OnSteady   func()             // the warm-up is over
 	OnEnd      func()             // the steady phase is over

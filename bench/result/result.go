@@ -60,7 +60,8 @@ type Run struct {
 	Note     string            `json:"note,omitempty"`
 
 	Started      time.Time `json:"started"`
-	WarmupS      float64   `json:"warmupS"`
+	WarmupS      float64   `json:"warmupS"`             // how long it really was
+	WarmupCut    bool      `json:"warmupCut,omitempty"` // it ended at its limit: first appends to some partitions are in the figures
 	SteadyS      float64   `json:"steadyS"`
 	Records      int64     `json:"records"`
 	Bytes        int64     `json:"bytes"`

@@ -93,7 +93,7 @@ func (o *options) register(cmd *cobra.Command) {
 	f.StringVar(&o.tempDir, "temp-dir", "", "Where brokers that are started and floors keep their data: it decides which disk is measured.")
 	f.StringVar(&o.congestion, "congestion", "", "TCP congestion control of the generator and of the floors (reno, cubic, bbr); the system's by default.")
 	f.IntVar(&o.rounds, "rounds", 0, "How often each scenario is measured; the median counts. 0: 1 in the short suite and 3 in the full one, more where a goal is judged.")
-	f.DurationVar(&o.warmup, "warmup", 0, "Warm-up before each measurement; 0: 0.5 s in the short suite, 1 s in the full one.")
+	f.DurationVar(&o.warmup, "warmup", 0, "Warm-up before each measurement, up to ten times as long until each partition was written to; 0: 0.5 s in the short suite, 1 s in the full one.")
 	f.DurationVar(&o.duration, "duration", 0, "Steady phase of each measurement; 0: 1.5 s in the short suite, 3 s in the full one, longer for latency.")
 	f.IntVar(&o.maxKeptGB, "max-kept-gb", 30, "Leave out scenarios that keep more than so many GB on the disk; 0 with --bootstrap-server unless given.")
 	f.IntVar(&o.maxPartitions, "max-partitions", 10000, "Leave out scenarios with more partitions; 1000 with --bootstrap-server unless given.")

@@ -60,7 +60,8 @@ func partitionGrowth() []Scenario {
 	}
 	for _, n := range []int{100, 1000, 10000} {
 		load := produce(kib, n, 1)
-		load.BatchBytes, load.Warmup, load.Duration, load.Records = kib, time.Nanosecond, 2*time.Minute, int64(n)
+		load.BatchBytes, load.Duration, load.Records = kib, 2*time.Minute, int64(n)
+		load.Warmup, load.WarmupByClock = time.Nanosecond, true
 		out = append(out, Scenario{
 			Name: fmt.Sprintf("first append x%d batch=1KiB", n), Group: "growth: partitions", Title: "one batch of 1KiB, its first, to each of " + count(n, "partition"),
 			Load: load, Per: PerRequest, Rounds: 1, Curve: curveFirst, X: float64(n),

@@ -44,6 +44,8 @@ type runner struct {
 
 	latency, corrected, late recorders
 	startNs, steadyNs, endNs int64
+	warmNs                   int64 // when the warm-up was over
+	cut                      bool  // it was over at its limit
 	from, to                 totals
 	series                   []result.Point
 	last                     totals // at the last point
@@ -141,19 +143,22 @@ func (r *runner) conduct(ctx context.Context, left <-chan struct{}) error {
 	tick := time.NewTicker(r.l.Interval)
 	defer tick.Stop()
 	r.lastNs = r.startNs
-	var warm, over <-chan time.Time
+	var w warmUp
+	var over <-chan time.Time
 	if r.phase.Load() == warming {
-		warm = time.After(r.l.Warmup)
+		w = startWarmUp(r.l)
 	} else {
 		over = r.timer()
 	}
 	for {
+		warm := false
 		select {
-		case <-warm:
-			warm = nil
-			r.point()
-			r.begin()
-			over = r.timer()
+		case <-w.clock:
+			warm = w.clockOver(r.l)
+		case <-w.warmed:
+			warm = true
+		case <-w.limit:
+			warm, r.cut = true, true
 		case <-tick.C:
 			r.point()
 		case <-over:
@@ -166,6 +171,12 @@ func (r *runner) conduct(ctx context.Context, left <-chan struct{}) error {
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		if warm {
+			w = warmUp{}
+			r.point()
+			r.begin()
+			over = r.timer()
 		}
 	}
 }
@@ -180,6 +191,7 @@ func (r *runner) timer() <-chan time.Time {
 
 // begin starts the steady phase.
 func (r *runner) begin() {
+	r.warmNs = pace.Now()
 	if r.l.OnSteady != nil {
 		r.l.OnSteady()
 	}
@@ -333,6 +345,7 @@ func (r *runner) stats() Stats {
 		return st // it never got there
 	}
 	st.SteadyS = float64(r.endNs-r.steadyNs) / 1e9
+	st.WarmupS, st.WarmupCut = float64(r.warmNs-r.startNs)/1e9, r.cut
 	st.Requests = r.to.requests - r.from.requests
 	if r.l.MaxRequests > 0 {
 		st.Requests = r.to.counted - r.from.counted

@@ -76,6 +76,11 @@ type Load struct {
 	Warmup, Duration time.Duration
 	MaxRequests      int64
 
+	// Warmed, when not nil, has the Warmup go on until it is closed, WarmupLimit (0: any time)
+	// from the start at the longest. Without a Warmup it says nothing.
+	Warmed      <-chan struct{}
+	WarmupLimit time.Duration
+
 	OnSteady   func() // the warm-up is over: the steady phase begins when it returns
 	OnEnd      func() // the steady phase is over; unanswered requests are still waited for
 	OnInterval func(result.Point)
@@ -95,6 +100,8 @@ type Stats struct {
 	SentBytes     int64 // with prefixes
 	ReceivedBytes int64 // with prefixes
 	SteadyS       float64
+	WarmupS       float64 // before OnSteady, of a run that got there
+	WarmupCut     bool    // it ended at WarmupLimit, before Warmed was closed
 
 	// Never nil. Latency is from the intended time and empty in a closed loop, Lateness is
 	// from the intended time to the send, Uncorrected from the send to the reply (empty

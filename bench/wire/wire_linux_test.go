@@ -225,6 +225,37 @@ func TestWarmupLeavesNothing(t *testing.T) {
 	}
 }
 
+// What has to happen before the figures count: the warm-up waits for it, as long as it may.
+func TestWarmupWaits(t *testing.T) {
+	const wanted = 500 // requests: at one in flight they take longer than the warm-up's time
+	address := serve(t, echo)
+	run := func(wanted int64, limit time.Duration) (st Stats, before int64) {
+		t.Helper()
+		warmed, answers := make(chan struct{}), int64(0)
+		var seen atomic.Int64
+		st, err := Run(t.Context(), Load{
+			Address: address, Connections: 1, Frame: asks(20, 20), Warmup: time.Microsecond, MaxRequests: 10,
+			Warmed: warmed, WarmupLimit: limit, OnSteady: func() { before = seen.Load() },
+			OnReply: func(int, int64, int, []byte) {
+				if answers++; answers == wanted {
+					close(warmed)
+				}
+				seen.Store(answers)
+			},
+		})
+		if err != nil || st.Requests != 10 {
+			t.Fatalf("%d requests, want 10; %v", st.Requests, err)
+		}
+		return st, before
+	}
+	if st, before := run(wanted, testkit.Patience); before < wanted-1 || st.WarmupCut || st.WarmupS <= 0 {
+		t.Errorf("%d answers before the steady phase, want %d; %+v", before, wanted, st)
+	}
+	if st, _ := run(0, 20*time.Millisecond); !st.WarmupCut || st.WarmupS < 0.02 {
+		t.Errorf("a warm-up that waits in vain: cut %v after %v s", st.WarmupCut, st.WarmupS)
+	}
+}
+
 // TestOpenLoopCountsAStall: a server that stands still delays requests that are not sent
 // yet, and they count from when they were due.
 func TestOpenLoopCountsAStall(t *testing.T) {
