@@ -179,7 +179,10 @@ func (l *Log) storeLocked(b record.Batch, pb *producer.Batch, info *record.Info,
 		// Before readers can see the batch: the high watermark may pass it at once.
 		l.firstUnstable.Store(base)
 	}
-	if err := l.appendChain(b, info.MaxTimestamp, base+info.OffsetOfMaxTimestamp, syncFollows); err != nil {
+	a := segment.Addition{
+		LastOffset: last, MaxTimestamp: info.MaxTimestamp, OffsetOfMaxTimestamp: base + info.OffsetOfMaxTimestamp, SyncFollows: syncFollows,
+	}
+	if err := l.chain.Append(b, a); err != nil {
 		l.firstUnstable.Store(unstable)
 		return l.appendError(err)
 	}
@@ -195,13 +198,6 @@ func (l *Log) storeLocked(b record.Batch, pb *producer.Batch, info *record.Info,
 		l.firstUnstable.Store(l.producers.FirstUnstable())
 	}
 	return nil
-}
-
-func (l *Log) appendChain(b record.Batch, maxTimestamp, offsetOfMaxTimestamp int64, syncFollows bool) error {
-	if syncFollows {
-		return l.chain.AppendToSync(b, b.LastOffset(), maxTimestamp, offsetOfMaxTimestamp)
-	}
-	return l.chain.Append(b, b.LastOffset(), maxTimestamp, offsetOfMaxTimestamp)
 }
 
 // noteAborted writes an aborted transaction into the transaction index, for read_committed.

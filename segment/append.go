@@ -9,27 +9,25 @@ import (
 	"github.com/millrace/millrace/record"
 )
 
-// Append adds b, one or more whole batches that are stamped with their offsets. lastOffset
-// is that of their last record; maxTimestamp (ms, -1: none) the largest in b, first found
-// at offsetOfMaxTimestamp. It rolls first when the active segment is full (by size, time,
-// index or relative offset).
+// Addition is what an append says of its bytes.
+type Addition struct {
+	LastOffset           int64 // of the last record
+	MaxTimestamp         int64 // ms; -1: none
+	OffsetOfMaxTimestamp int64 // where it is found first
+	// SyncFollows promises a Sync at once, and that nobody is told of the bytes before it has
+	// succeeded. In a segment that began with Config.SyncEveryAppend small batches are then
+	// kept in memory until the Sync, or a read of them: many share one write, and the
+	// process's end before the Sync takes them as a power cut would. A write that fails is
+	// told by Sync, and by every later Append.
+	SyncFollows bool
+}
+
+// Append adds b, one or more whole batches that are stamped with their offsets. It rolls
+// first when the active segment is full (by size, time, index or relative offset).
 //
 // An error for which IsDiskFull or vfs.OutOfFiles holds means that nothing was changed; any
 // other poisons the log. One writer; readers see all of b at once when Append returns.
-func (c *Chain) Append(b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64) error {
-	return c.append(b, lastOffset, maxTimestamp, offsetOfMaxTimestamp, false)
-}
-
-// AppendToSync is Append for who asks for a Sync at once and tells nobody of b before that
-// has succeeded. In a segment that began with Config.SyncEveryAppend small batches are kept
-// in memory until the Sync, or a read of them: many then share one write, and the process's
-// end before the Sync takes them as a power cut would. A write that fails is then told by
-// Sync, and by every later Append.
-func (c *Chain) AppendToSync(b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64) error {
-	return c.append(b, lastOffset, maxTimestamp, offsetOfMaxTimestamp, true)
-}
-
-func (c *Chain) append(b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64, syncFollows bool) error {
+func (c *Chain) Append(b []byte, a Addition) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.failure(); err != nil {
@@ -40,17 +38,17 @@ func (c *Chain) append(b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp 
 		return fmt.Errorf("append of %d bytes", len(b))
 	}
 	first := int64(binary.BigEndian.Uint64(b))
-	if next, _ := s.end(); first < next || lastOffset < first {
-		return fmt.Errorf("append of offsets %d to %d to a log that ends at %d", first, lastOffset, next)
+	if next, _ := s.end(); first < next || a.LastOffset < first {
+		return fmt.Errorf("append of offsets %d to %d to a log that ends at %d", first, a.LastOffset, next)
 	}
-	if c.mustRoll(s, b, lastOffset, maxTimestamp) {
+	if c.mustRoll(s, b, a.LastOffset, a.MaxTimestamp) {
 		var err error
-		if s, err = c.roll(first, lastOffset); err != nil {
+		if s, err = c.roll(first, a.LastOffset); err != nil {
 			return c.refuse(err)
 		}
 		c.rolled()
 	}
-	if err := c.write(s, b, lastOffset, maxTimestamp, offsetOfMaxTimestamp, syncFollows); err != nil {
+	if err := c.write(s, b, a); err != nil {
 		return c.refuse(err)
 	}
 	return nil
@@ -67,7 +65,7 @@ func (c *Chain) refuse(err error) error {
 
 // write puts b at the active segment's position and publishes it. All space is taken
 // before the first byte is stored.
-func (c *Chain) write(s *segment, b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64, syncFollows bool) (err error) {
+func (c *Chain) write(s *segment, b []byte, a Addition) (err error) {
 	h, err := s.openWrite()
 	if err != nil {
 		return err
@@ -98,16 +96,16 @@ func (c *Chain) write(s *segment, b []byte, lastOffset, maxTimestamp, offsetOfMa
 			return err
 		}
 	}
-	if err := s.put(h, b, position, syncFollows); err != nil {
+	if err := s.put(h, b, position, a.SyncFollows); err != nil {
 		return err
 	}
 	if position == 0 {
-		s.firstTimestamp = maxTimestamp
+		s.firstTimestamp = a.MaxTimestamp
 	}
-	if err := c.note(s, h, b, position, lastOffset, maxTimestamp, offsetOfMaxTimestamp); err != nil {
+	if err := c.note(s, h, b, position, a); err != nil {
 		return err
 	}
-	s.publish(lastOffset+1, position+n)
+	s.publish(a.LastOffset+1, position+n)
 	c.prepareAhead(position + n)
 	return nil
 }
@@ -146,10 +144,10 @@ func reserve(off *index.Offset, tim *index.Time, entries int) error {
 // note brings maximum timestamp and indexes up to date with what was stored at position.
 // Kafka makes one entry for an append; one that brings many batches, as a follower's does,
 // gets one for each interval here, so that lookups in it stay short.
-func (c *Chain) note(s *segment, h *files, b []byte, position, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64) error {
+func (c *Chain) note(s *segment, h *files, b []byte, position int64, a Addition) error {
 	size, err := record.Peek(b)
 	if err == nil && size == len(b) {
-		return c.noteBatch(s, h, position, int64(size), lastOffset, maxTimestamp, offsetOfMaxTimestamp)
+		return c.noteBatch(s, h, position, int64(size), a)
 	}
 	for len(b) > 0 {
 		one, rest, err := record.Next(b)
@@ -157,10 +155,11 @@ func (c *Chain) note(s *segment, h *files, b []byte, position, lastOffset, maxTi
 			return err
 		}
 		ts, at := one.MaxTimestamp(), one.LastOffset()
-		if ts == maxTimestamp && offsetOfMaxTimestamp >= one.BaseOffset() && offsetOfMaxTimestamp <= at {
-			at = offsetOfMaxTimestamp
+		if ts == a.MaxTimestamp && a.OffsetOfMaxTimestamp >= one.BaseOffset() && a.OffsetOfMaxTimestamp <= at {
+			at = a.OffsetOfMaxTimestamp
 		}
-		if err := c.noteBatch(s, h, position, int64(len(one)), one.LastOffset(), ts, at); err != nil {
+		its := Addition{LastOffset: one.LastOffset(), MaxTimestamp: ts, OffsetOfMaxTimestamp: at}
+		if err := c.noteBatch(s, h, position, int64(len(one)), its); err != nil {
 			return err
 		}
 		position += int64(len(one))
@@ -169,13 +168,13 @@ func (c *Chain) note(s *segment, h *files, b []byte, position, lastOffset, maxTi
 	return nil
 }
 
-func (c *Chain) noteBatch(s *segment, h *files, position, n, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64) error {
-	if maxTimestamp > s.maxTimestamp {
-		s.maxTimestamp, s.maxTimestampAt = maxTimestamp, offsetOfMaxTimestamp
+func (c *Chain) noteBatch(s *segment, h *files, position, n int64, a Addition) error {
+	if a.MaxTimestamp > s.maxTimestamp {
+		s.maxTimestamp, s.maxTimestampAt = a.MaxTimestamp, a.OffsetOfMaxTimestamp
 	}
 	off, tim := h.indexes()
 	if s.sinceIndex > int64(c.cfg.IndexIntervalBytes) && off.Room() > 0 && tim.Room() > 1 {
-		if err := off.Append(lastOffset, position); err != nil {
+		if err := off.Append(a.LastOffset, position); err != nil {
 			return err
 		}
 		if err := tim.MaybeAppend(s.maxTimestamp, s.maxTimestampAt); err != nil {

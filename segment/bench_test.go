@@ -30,7 +30,7 @@ func benchConfig() Config {
 
 // benchLog appends b.N batches through a chain. Full segments are removed off the clock, as
 // the raw files below are, so that both write into pages that were freed just before.
-func benchLog(b *testing.B, o Options, cfg Config, batch record.Batch) {
+func benchLog(b *testing.B, o Options, cfg Config, batch record.Batch, add func(c *Chain, b []byte, offset int64) error) {
 	o.FS, o.Clock, o.Dir = osfs.FS{}, clock.Real{}, b.TempDir()
 	c, _, err := Open(o, cfg, Recovery{Clean: true})
 	if err != nil {
@@ -43,7 +43,7 @@ func benchLog(b *testing.B, o Options, cfg Config, batch record.Batch) {
 	left := cfg.SegmentBytes
 	for i := range int64(b.N) {
 		batch.Stamp(i, 0)
-		if err := c.Append(batch, i, 1_700_000_000_000, i); err != nil {
+		if err := add(c, batch, i); err != nil {
 			b.Fatal(err)
 		}
 		if left -= int64(len(batch)); left < 0 {
@@ -74,7 +74,13 @@ func background(b *testing.B) func(func()) {
 	return func(f func()) { work <- f }
 }
 
-// BenchmarkAppend compares the two modes of a chain, interleaved by size.
+// benchAddition is that of a batch of one record.
+func benchAddition(offset int64) Addition {
+	return Addition{LastOffset: offset, MaxTimestamp: 1_700_000_000_000, OffsetOfMaxTimestamp: offset}
+}
+
+// BenchmarkAppend compares the two modes of a chain, and what is left to a sync, interleaved
+// by size.
 func BenchmarkAppend(b *testing.B) {
 	for _, size := range appendSizes {
 		batch := sizedBatch(b, size)
@@ -83,9 +89,20 @@ func BenchmarkAppend(b *testing.B) {
 			mode Mode
 		}{{"mapped", Mapped}, {"pwrite", Pwrite}} {
 			b.Run(fmt.Sprintf("%s/%d", m.name, size), func(b *testing.B) {
-				benchLog(b, Options{Mode: m.mode, Background: background(b)}, benchConfig(), batch)
+				benchLog(b, Options{Mode: m.mode, Background: background(b)}, benchConfig(), batch, func(c *Chain, b []byte, at int64) error {
+					return c.Append(b, benchAddition(at))
+				})
 			})
 		}
+		b.Run(fmt.Sprintf("to sync/%d", size), func(b *testing.B) {
+			cfg := benchConfig()
+			cfg.SyncEveryAppend = true
+			benchLog(b, Options{Background: background(b)}, cfg, batch, func(c *Chain, b []byte, at int64) error {
+				a := benchAddition(at)
+				a.SyncFollows = true
+				return c.Append(b, a)
+			})
+		})
 	}
 }
 
@@ -210,7 +227,7 @@ func BenchmarkRecovery(b *testing.B) {
 			batch := sizedBatch(b, size)
 			for i := int64(0); c.SizeBytes() < 256<<20; i++ {
 				batch.Stamp(i, 0)
-				if err := c.Append(batch, i, 1_700_000_000_000, i); err != nil {
+				if err := c.Append(batch, benchAddition(i)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -241,7 +258,7 @@ func BenchmarkOpenClean(b *testing.B) {
 	batch := sizedBatch(b, 1024)
 	for i := range int64(20) {
 		batch.Stamp(i, 0)
-		if err := c.Append(batch, i, 1_700_000_000_000, i); err != nil {
+		if err := c.Append(batch, benchAddition(i)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -271,7 +288,7 @@ func BenchmarkRead(b *testing.B) {
 	const n = 100_000
 	for i := range int64(n) {
 		batch.Stamp(i, 0)
-		if err := c.Append(batch, i, 1_700_000_000_000, i); err != nil {
+		if err := c.Append(batch, benchAddition(i)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -312,7 +329,7 @@ func BenchmarkAppendSync(b *testing.B) {
 			b.ResetTimer()
 			for i := range int64(b.N) {
 				batch.Stamp(i, 0)
-				if err := c.Append(batch, i, 1_700_000_000_000, i); err != nil {
+				if err := c.Append(batch, benchAddition(i)); err != nil {
 					b.Fatal(err)
 				}
 				if _, err := c.Sync(); err != nil {

@@ -19,9 +19,10 @@
 // an append that failed; the next append overwrites those, and recovery rejects them.
 //
 // Where each append waits for a sync (Config.SyncEveryAppend) there is no mapping. Zeros are
-// written ahead, so that a sync finds blocks that are written, and what came by AppendToSync
-// is kept in memory until the sync or a read, by type gather: published then means that
-// every read through the segment's files finds it (docs/adr/0013).
+// written ahead, so that a sync finds blocks that are written, and what came with the
+// promise of one (Addition.SyncFollows) is kept in memory until the sync or a read, by type
+// gather: published then means that every read through the segment's files finds it
+// (docs/adr/0013).
 //
 // # Locks
 //

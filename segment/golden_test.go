@@ -362,7 +362,7 @@ func TestSpaceTakenAheadIsNoDamage(t *testing.T) {
 	dir := t.TempDir()
 	c, _ := openGolden(t, dir, Recovery{})
 	b := sizedBatch(t, 200)
-	if err := c.Append(b, b.LastOffset(), b.MaxTimestamp(), b.LastOffset()); err != nil {
+	if err := c.Append(b, lastIsLatest(b)); err != nil {
 		t.Fatal(err)
 	}
 	c.Kill()

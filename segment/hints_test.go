@@ -89,7 +89,7 @@ func TestReadsOnGetEveryByte(t *testing.T) {
 	for round := range 30 {
 		for range r.IntN(80) {
 			b := makeBatch(t, old, c.NextOffset(), 1+r.IntN(3), 1_700_000_000_000, 1+r.IntN(2000), compress.None)
-			if err := c.Append(b, b.LastOffset(), b.MaxTimestamp(), b.LastOffset()); err != nil {
+			if err := c.Append(b, lastIsLatest(b)); err != nil {
 				t.Fatal(err)
 			}
 			log = append(log, b)

@@ -118,13 +118,18 @@ func makeBatch(t testing.TB, rng *rand.Rand, base int64, n int, ts int64, valueB
 	return bytes.Clone(out)
 }
 
+// lastIsLatest is the Addition of a batch whose last record has its largest timestamp.
+func lastIsLatest(b record.Batch) Addition {
+	return Addition{LastOffset: b.LastOffset(), MaxTimestamp: b.MaxTimestamp(), OffsetOfMaxTimestamp: b.LastOffset()}
+}
+
 // appendBatch appends b with what the engine would pass along.
-func appendBatch(c *Chain, b record.Batch) error { return appendBy(c.Append, b) }
+func appendBatch(c *Chain, b record.Batch) error { return appendBy(c, b, false) }
 
-// appendBatchToSync is appendBatch by AppendToSync.
-func appendBatchToSync(c *Chain, b record.Batch) error { return appendBy(c.AppendToSync, b) }
+// appendBatchToSync is appendBatch with the promise of a sync.
+func appendBatchToSync(c *Chain, b record.Batch) error { return appendBy(c, b, true) }
 
-func appendBy(add func(b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp int64) error, b record.Batch) error {
+func appendBy(c *Chain, b record.Batch, syncFollows bool) error {
 	ts, at := b.MaxTimestamp(), b.LastOffset()
 	if err := b.Iterate(nil, func(r *record.Record) error {
 		if r.Timestamp == ts {
@@ -135,7 +140,7 @@ func appendBy(add func(b []byte, lastOffset, maxTimestamp, offsetOfMaxTimestamp 
 	}); err != nil {
 		return err
 	}
-	return add(b, b.LastOffset(), ts, at)
+	return c.Append(b, Addition{LastOffset: b.LastOffset(), MaxTimestamp: ts, OffsetOfMaxTimestamp: at, SyncFollows: syncFollows})
 }
 
 func smallConfig() Config {

@@ -43,7 +43,7 @@ func appendAt(t testing.TB, c *Chain, offset, ts int64, valueBytes int) error {
 	b.Append(ts, nil, make([]byte, valueBytes))
 	batch, err := b.Finish()
 	must(t, err)
-	return c.Append(batch, offset, batch.MaxTimestamp(), offset)
+	return c.Append(batch, lastIsLatest(batch))
 }
 
 func bases(c *Chain) string {

@@ -110,7 +110,7 @@ func (s *segment) mapAhead(h *files) {
 	}
 }
 
-// gatherAppends lets AppendToSync keep batches back.
+// gatherAppends lets appends that a sync follows be kept back.
 func (h *files) gatherAppends() {
 	h.gather = newGather(h.log, &h.s.c.lost)
 	h.log = h.gather

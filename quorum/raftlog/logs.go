@@ -201,16 +201,16 @@ func (l *Logs) encode(logs []*raft.Log, commit uint64) (n int, err error) {
 // write appends the buffer, which holds logs.
 func (l *Logs) write(logs []*raft.Log) error {
 	last := logs[len(logs)-1]
-	maxTimestamp, at := noTimestamp, int64(logs[0].Index)
+	a := segment.Addition{LastOffset: int64(last.Index), MaxTimestamp: noTimestamp, OffsetOfMaxTimestamp: int64(logs[0].Index)}
 	for _, log := range logs {
-		if ts := timestampOf(log.AppendedAt); ts > maxTimestamp {
-			maxTimestamp, at = ts, int64(log.Index)
+		if ts := timestampOf(log.AppendedAt); ts > a.MaxTimestamp {
+			a.MaxTimestamp, a.OffsetOfMaxTimestamp = ts, int64(log.Index)
 		}
 	}
-	err := l.chain.Append(l.buf, int64(last.Index), maxTimestamp, at)
+	err := l.chain.Append(l.buf, a)
 	if segment.IsDiskFull(err) && l.s.reserve.use() {
 		l.s.o.Log.Warn("the disk is full: using the space that was held back", "dir", l.dir)
-		err = l.chain.Append(l.buf, int64(last.Index), maxTimestamp, at)
+		err = l.chain.Append(l.buf, a)
 	}
 	if segment.IsDiskFull(err) || vfs.OutOfFiles(err) {
 		return fmt.Errorf("append to %s: %w", l.dir, err)
