@@ -60,6 +60,12 @@ func zookeeperMetrics() []quorumMetric {
 		gauge("max_file_descriptor_count", "Descriptors that may be open.", func(*quorumFigures) float64 { _, limit := openFiles(); return float64(limit) }),
 		gauge("quorum_size", "Voters of the ensemble.", func(f *quorumFigures) float64 { return float64(f.voters) }),
 		{name: "learners", help: "Other servers of the ensemble, on the leader.", leader: true, value: func(f *quorumFigures) float64 { return float64(len(f.node.Peers) - 1) }},
+		{name: "leader_uptime", help: "Milliseconds since this server leads.", leader: true, value: func(f *quorumFigures) float64 { return float64(f.node.Reign.Milliseconds()) }},
+		{name: "last_proposal_size", help: "Bytes of the last transaction that the leader put into the log; -1 before the first.", leader: true, value: func(f *quorumFigures) float64 { return float64(f.node.Counts.LastBytes) }},
+		{name: "min_proposal_size", help: "Bytes of the smallest since this server leads.", leader: true, value: func(f *quorumFigures) float64 { return float64(f.node.Counts.LeastBytes) }},
+		{name: "max_proposal_size", help: "Bytes of the largest since this server leads.", leader: true, value: func(f *quorumFigures) float64 { return float64(f.node.Counts.MostBytes) }},
+		gauge("non_mtls_local_conn_count", "Connections without TLS from this machine, since the start.", func(f *quorumFigures) float64 { return float64(f.server.PlainLocal) }),
+		gauge("non_mtls_remote_conn_count", "Connections without TLS from other machines, since the start.", func(f *quorumFigures) float64 { return float64(f.server.PlainRemote) }),
 
 		counter("connection_request_count", "Connections that asked for a session.", func(f *quorumFigures) float64 { return float64(f.server.ConnectionRequests) }),
 		counter("connection_revalidate_count", "Sessions that came from another server.", func(f *quorumFigures) float64 { return float64(f.server.ConnectionRevalidations) }),
@@ -72,6 +78,9 @@ func zookeeperMetrics() []quorumMetric {
 		counter("watch_bytes", "Bytes of watch events.", func(f *quorumFigures) float64 { return float64(f.server.WatchBytes) }),
 		counter("stale_sessions_expired", "Sessions of the ensemble that ended because nothing was heard of them.", func(f *quorumFigures) float64 { return float64(f.server.StaleSessionsExpired) }),
 		counter("looking_count", "Times that this server looked for a leader.", func(f *quorumFigures) float64 { return float64(f.server.Lookings) }),
+		counter("proposal_count", "Transactions that this server put into the log as the leader.", func(f *quorumFigures) float64 { return float64(f.node.Counts.Proposed) }),
+		counter("commit_count", "Transactions that were committed while this server led.", func(f *quorumFigures) float64 { return float64(f.node.Counts.Committed) }),
+		counter("learner_commit_received_count", "Transactions of which this server learned from a leader that they are committed.", func(f *quorumFigures) float64 { return float64(f.node.Counts.Learned) }),
 		counter("digest_mismatches_count", "Transactions after which the tree was another than the leader's; a server that finds one ends.", func(*quorumFigures) float64 { return 0 }),
 		counter("unrecoverable_error_count", "Errors after which a server must not go on; it ends.", func(*quorumFigures) float64 { return 0 }),
 		counter("unsuccessful_handshake", "Handshakes that failed.", func(f *quorumFigures) float64 { return float64(f.server.UnsuccessfulHandshakes) }),
@@ -149,6 +158,9 @@ func summaries(st *clientport.Stats, out chan<- prometheus.Metric) {
 		{"fsynctime", "Time of a sync of the log, in milliseconds.", st.SyncTimes, basic},
 		{"snapshottime", "Time to write a snapshot, in milliseconds.", st.SnapshotTimes, basic},
 		{"election_time", "Time from looking for a leader until this server serves again, in milliseconds.", &st.Elections, basic},
+		{"unavailable_time", "Time in which this server did not serve, in milliseconds.", &st.Elections, basic},
+		{"leader_unavailable_time", "Of these, times at whose end this server led.", &st.LeaderUnavailable, basic},
+		{"propagation_latency", "Time from the leader's proposal of a transaction until it is applied here, in milliseconds, by the clocks of the two.", &st.Propagation, advanced},
 	} {
 		if h.of == nil {
 			continue

@@ -93,7 +93,10 @@ func (n *Node) told(o *tree.Outcome) {
 		return
 	}
 	if r := n.reign.Load(); r != nil {
+		n.tally.committed.Add(1)
 		r.observe(o)
+	} else {
+		n.tally.learned.Add(1)
 	}
 	switch o.Txn.Op.Kind {
 	case tree.InitCluster:

@@ -204,8 +204,15 @@ func (n *Node) propose(txns []tree.Txn) raft.ApplyFuture {
 	for i := range txns {
 		size += txnBytes(&txns[i])
 	}
-	entry := tree.Entry{TimeMs: n.clock.Now().UnixMilli(), Txns: txns}
-	return n.raft.Apply(tree.AppendEntry(make([]byte, 0, size), &entry), 0)
+	entry := tree.BeginEntry(make([]byte, 0, size), n.clock.Now().UnixMilli())
+	var one []byte
+	for i := range txns {
+		one = tree.AppendTxn(one[:0], &txns[i])
+		n.tally.propose(len(one))
+		entry = tree.PackTxn(entry, one)
+	}
+	tree.SealEntry(entry)
+	return n.raft.Apply(entry, 0)
 }
 
 // settling is an entry on its way.

@@ -17,6 +17,7 @@ type reign struct {
 	n    *Node
 	term uint64
 	over chan struct{}
+	from time.Time // when it began, by Node.steady
 
 	mu      sync.Mutex // a leaf: taken under the state's lock
 	tracker *tracker   // nil until the sessions were read
@@ -92,6 +93,8 @@ func (n *Node) lead(over chan struct{}) {
 	if r.isOver() {
 		return
 	}
+	n.tally.begin()
+	r.from = n.steady()
 	n.proposer.setOpen(true)
 	n.reign.Store(r)
 	defer n.abdicate(r)

@@ -69,6 +69,7 @@ type Node struct {
 
 	ids       sessionIDs
 	touches   touchSet
+	tally     tally
 	route     route
 	proposer  *proposer
 	reign     atomic.Pointer[reign]  // while this server leads

@@ -3,6 +3,7 @@ package node
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -15,7 +16,9 @@ type Status struct {
 	Zxid     int64
 	Term     uint64
 	Serving  bool
-	Applied  uint64 // index of the last entry in the tree
+	Applied  uint64        // index of the last entry in the tree
+	Reign    time.Duration // how long it leads, 0: it does not
+	Counts   Counts
 	Peers    []Peer // the whole ensemble, this server included, as Raft has it
 }
 
@@ -30,7 +33,10 @@ type Peer struct {
 
 // Status tells how things are.
 func (n *Node) Status() Status {
-	s := Status{Mode: n.modeNow(), ID: n.opt.MyID, Zxid: n.zxid.Load(), Serving: n.serving.Load(), Applied: n.applied.Load()}
+	s := Status{Mode: n.modeNow(), ID: n.opt.MyID, Zxid: n.zxid.Load(), Serving: n.serving.Load(), Applied: n.applied.Load(), Counts: n.tally.counts()}
+	if r := n.reign.Load(); r != nil {
+		s.Reign = n.steady().Sub(r.from)
+	}
 	if !n.isUp() {
 		return s
 	}

@@ -79,7 +79,7 @@ var commands = []command{
 	{[]string{"ruok"}, false, func(*Server, url.Values) (object, string) { return nil, "" }},
 	{[]string{"server_stats", "srvr"}, false, func(s *Server, _ url.Values) (object, string) { return s.serverStats(), "" }},
 	{[]string{"set_trace_mask", "stmk"}, true, (*Server).cmdSetTraceMask},
-	{[]string{"stat_reset", "srst"}, false, func(s *Server, _ url.Values) (object, string) { s.stats.reset(); return nil, "" }},
+	{[]string{"stat_reset", "srst"}, false, func(s *Server, _ url.Values) (object, string) { s.resetStats(); return nil, "" }},
 	{[]string{"stats", "stat"}, false, func(s *Server, _ url.Values) (object, string) {
 		return append(s.serverStats(), s.connections(true)...), ""
 	}},
@@ -296,7 +296,7 @@ func (s *Server) serverStats() object {
 	st, status := s.Stats(), s.member.Status()
 	data, log := s.facts.DirSizes()
 	sizes := object{{"last_buffer_size", st.LastResponseBytes}, {"min_buffer_size", st.MinResponseBytes}, {"max_buffer_size", st.MaxResponseBytes}}
-	return object{
+	o := object{
 		{"version", s.version()},
 		{"read_only", false},
 		{"server_stats", object{
@@ -316,12 +316,16 @@ func (s *Server) serverStats() object {
 			{"num_alive_client_connections", st.Connections},
 			{"uptime", st.Uptime.Milliseconds()},
 			{"auth_failed_count", st.AuthFailures},
-			{"non_mtlsremote_conn_count", 0},
-			{"non_mtlslocal_conn_count", 0},
+			{"non_mtlsremote_conn_count", st.PlainRemote},
+			{"non_mtlslocal_conn_count", st.PlainLocal},
 		}},
 		{"client_response", sizes},
-		{"node_count", st.Nodes},
 	}
+	if status.Mode == node.Leader {
+		n := &status.Counts
+		o = append(o, field{"proposal_stats", object{{"last_buffer_size", n.LastBytes}, {"min_buffer_size", n.LeastBytes}, {"max_buffer_size", n.MostBytes}}})
+	}
+	return append(o, field{"node_count", st.Nodes})
 }
 
 func (s *Server) cmdSetTraceMask(args url.Values) (object, string) {

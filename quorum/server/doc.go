@@ -24,12 +24,32 @@
 // and were measured: all that its mntr had before 3.6, connections, sessions, watches, latencies of
 // reads and writes, fsynctime, snapshottime, elections (election_time lasts until this server
 // serves, so it has the time to catch up in it; stale_sessions_expired counts the ensemble's on
-// every server). Left out is what this server does not have: the queues and stages of the request
-// processors (prep_, sync_, commit_, *_commitproc_*, *_final_proc_*, om_, learner_handler_), the
-// response cache, the cleaner of dead watchers, SASL between servers, the connection throttle, the
-// JVM (go_ and process_ of the Prometheus port take its place), and bytes by the first part of
-// paths. Leader and followers exchange Raft's messages, so there are no proposals and
-// acknowledgements to count one by one; the srvr line of their sizes says -1.
+// every server). What ZooKeeper calls a proposal is a transaction here: proposal_count and the
+// sizes count them as the leader puts them into the log, commit_count and
+// learner_commit_received_count as they are applied on a leader and on others (a restart applies
+// its log again), propagation_latency how long they took from there to here, by the clocks of the
+// two. unavailable_time is election_time. non_mtls_*_conn_count are connections without TLS; with
+// ZooKeeper's NIO factory they stay 0. A server that stands alone has nothing of proposals and
+// elections.
+//
+// Left out is what this server does not have:
+//   - the queues and stages of the request processors (prep_, sync_, commit_, *_commitproc_*,
+//     *_final_proc_*, om_, learner_handler_, *session_queue*, outstanding_changes_)
+//   - messages and the ways to catch up that Raft does not have: entries hold many transactions,
+//     are acknowledged by index and not one by one, and followers do not look into them before they
+//     are committed (proposal_latency, proposal_ack_creation_latency, quorum_ack_latency,
+//     commit_propagation_latency, learner_proposal_received_count, snap_count, diff_count,
+//     inflight_*, follower_sync_time, observer_sync_time, revalidate_count, socket_closing_time,
+//     quit_leading_due_to_disloyal_voter)
+//   - the load of a database at the start: the log is applied as it is committed anew (dbinittime,
+//     startup_*)
+//   - the response cache, the cleaner of dead watchers, SASL between servers, Netty's buffers, and
+//     limits that are not there: connections by tokens, throttled and stale requests, large
+//     requests, concurrent handshakes, an admin port for both (response_packet_*, *dead_watcher*,
+//     ensemble_auth_*, netty_*, connection_token_deficit, throttled_ops, stale_*,
+//     large_requests_rejected, tls_handshake_exceeded, insecure_admin_count)
+//   - the JVM (go_ and process_ of the Prometheus port take its place), and bytes by the first
+//     part of paths (*_per_namespace): names that clients choose are no metrics
 //
 // Locks, from the outside in: the state's (node.Read, or Applied's), the watch table's, a
 // connection's. Server.mu, of the registry of connections, is taken under the state's lock and

@@ -78,12 +78,16 @@ func (s *Server) monitor() []Metric {
 		add("synced_non_voting_followers", int64(0))
 		add("synced_observers", int64(status.SyncedObservers))
 		add("pending_syncs", int64(0)) // a sync is a transaction like any other
+		add("leader_uptime", status.Reign.Milliseconds())
+		add("last_proposal_size", status.Counts.LastBytes)
+		add("max_proposal_size", status.Counts.MostBytes)
+		add("min_proposal_size", status.Counts.LeastBytes)
 	}
-	return append(list, s.counters(&st)...)
+	return append(list, s.counters(&st, &status)...)
 }
 
 // counters are the metrics that only grow, and the summaries.
-func (s *Server) counters(st *Stats) []Metric {
+func (s *Server) counters(st *Stats, status *Status) []Metric {
 	list := []Metric{
 		{"watch_bytes", st.WatchBytes},
 		{"connection_rejected", st.ConnectionsRejected},
@@ -99,6 +103,8 @@ func (s *Server) counters(st *Stats) []Metric {
 		{"stale_sessions_expired", st.StaleSessionsExpired},
 		{"digest_mismatches_count", int64(0)}, // a server that finds one ends
 		{"unrecoverable_error_count", int64(0)},
+		{"non_mtls_local_conn_count", st.PlainLocal},
+		{"non_mtls_remote_conn_count", st.PlainRemote},
 	}
 	c := &s.stats
 	list = append(list, c.createdWatches.metrics("node_created_watch_count")...)
@@ -111,9 +117,15 @@ func (s *Server) counters(st *Stats) []Metric {
 	if st.SnapshotTimes != nil {
 		list = append(list, summary("snapshottime", st.SnapshotTimes)[:summaryBasic]...)
 	}
-	if s.member.Status().Mode != node.Standalone { // which never looks for a leader
-		list = append(append(list, Metric{"looking_count", st.Lookings}), summary("election_time", &st.Elections)[:summaryBasic]...)
+	if status.Mode != node.Standalone { // which never looks for a leader, and has nobody to propose to
+		n := &status.Counts
+		list = append(list, Metric{"looking_count", st.Lookings}, Metric{"proposal_count", n.Proposed}, Metric{"commit_count", n.Committed},
+			Metric{"learner_commit_received_count", n.Learned})
+		list = append(list, summary("election_time", &st.Elections)[:summaryBasic]...)
+		list = append(list, summary("unavailable_time", &st.Elections)[:summaryBasic]...)
+		list = append(list, summary("leader_unavailable_time", &st.LeaderUnavailable)[:summaryBasic]...)
 	}
+	list = append(list, summary("propagation_latency", &st.Propagation)...)
 	return append(append(list, summary("updatelatency", &st.UpdateLatency)...), summary("readlatency", &st.ReadLatency)...)
 }
 

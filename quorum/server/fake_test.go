@@ -183,6 +183,13 @@ func (e *ensemble) Password(session int64) (out [16]byte) {
 
 func (e *ensemble) Status() Status { return *e.status.Load() }
 
+// ResetCounts implements Member: the counts are those of the status.
+func (e *ensemble) ResetCounts() {
+	st := *e.status.Load()
+	st.Counts = node.Counts{LastBytes: -1, LeastBytes: -1, MostBytes: -1}
+	e.status.Store(&st)
+}
+
 func (e *ensemble) Reconfig(_ context.Context, r *jute.ReconfigRequest) error {
 	f := e.reconfig.Load()
 	if f == nil {

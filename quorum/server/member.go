@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"github.com/millrace/millrace/quorum/jute"
 	"github.com/millrace/millrace/quorum/node"
@@ -20,6 +21,8 @@ type Member interface {
 	// Reconfig changes the ensemble as a client's request asks, and returns when the change
 	// is applied here. Errors that are a jute.Code are answered as such.
 	Reconfig(ctx context.Context, r *jute.ReconfigRequest) error
+	// ResetCounts lets Status.Counts begin anew.
+	ResetCounts()
 }
 
 // Handle is what the port needs of its *node.Handle.
@@ -42,4 +45,6 @@ type Status struct {
 	Voter             bool // this server is one
 	// SyncedFollowers and SyncedObservers are those that have their stream to this leader.
 	SyncedFollowers, SyncedObservers int
+	Reign                            time.Duration // how long this server leads, 0: it does not
+	Counts                           node.Counts
 }

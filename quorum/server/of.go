@@ -22,6 +22,7 @@ type member struct {
 func (m member) Attach(s node.Sink) Handle       { return m.node.Attach(s) }
 func (m member) Read(f func(*tree.State))        { m.node.Read(f) }
 func (m member) NewSessionID() int64             { return m.node.NewSessionID() }
+func (m member) ResetCounts()                    { m.node.ResetCounts() }
 func (m member) Password(session int64) [16]byte { return m.node.Password(session) }
 
 func (m member) Reconfig(ctx context.Context, r *jute.ReconfigRequest) error {
@@ -33,7 +34,7 @@ func (m member) Reconfig(ctx context.Context, r *jute.ReconfigRequest) error {
 
 func (m member) Status() Status {
 	st := m.node.Status()
-	out := Status{Mode: st.Mode, ID: st.ID, LeaderID: st.LeaderID, Term: st.Term}
+	out := Status{Mode: st.Mode, ID: st.ID, LeaderID: st.LeaderID, Term: st.Term, Reign: st.Reign, Counts: st.Counts}
 	for _, p := range st.Peers {
 		follows := st.Mode == node.Leader && p.Follows && p.ID != st.ID
 		if !p.Voter {

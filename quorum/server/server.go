@@ -170,6 +170,13 @@ func (s *Server) accept(l net.Listener, secure bool) {
 func (s *Server) admit(nc net.Conn, secure bool) {
 	c := s.newConn(nc, secure)
 	addr := c.remote.Addr()
+	switch {
+	case secure:
+	case addr.IsLoopback():
+		s.stats.plainLocal.Add(1)
+	default:
+		s.stats.plainRemote.Add(1)
+	}
 	s.mu.Lock()
 	reason := ""
 	switch {

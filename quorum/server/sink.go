@@ -1,8 +1,11 @@
 package server
 
 import (
+	"time"
+
 	"github.com/millrace/millrace/internal/seededbug"
 	"github.com/millrace/millrace/quorum/jute"
+	"github.com/millrace/millrace/quorum/node"
 	"github.com/millrace/millrace/quorum/server/watch"
 	"github.com/millrace/millrace/quorum/tree"
 )
@@ -17,12 +20,14 @@ type sink struct {
 	// looks is since when there is no leader to serve under, by Server.now, while looking.
 	looks   int64
 	looking bool
+	wallMs  int64 // the time at which the batch under way is applied; 0: not looked at yet
 }
 
 // Applied implements node.Sink: events first, then the reply of the write that caused them,
 // then the reads that waited behind it.
 func (k *sink) Applied(s *tree.State, o *tree.Outcome) {
 	k.state, k.zxid = s, s.Zxid()
+	k.propagated(s)
 	if !seededbug.On(seededbug.WatchAfterReply) {
 		k.fire(o)
 	}
@@ -39,6 +44,21 @@ func (k *sink) Applied(s *tree.State, o *tree.Outcome) {
 			k.srv.stats.expiredSessions.Add(1)
 		}
 		k.srv.expired(o.Closed)
+	}
+}
+
+// propagated counts how long a transaction took from the leader's proposal to here, as ZooKeeper
+// does: two clocks are compared, and where this one is behind nothing is counted. What is
+// applied to catch up was proposed at another time.
+func (k *sink) propagated(s *tree.State) {
+	if k.looking {
+		return
+	}
+	if k.wallMs == 0 {
+		k.wallMs = k.srv.clock.Now().UnixMilli()
+	}
+	if ms := k.wallMs - s.TimeMs(); ms >= 0 {
+		k.srv.stats.propagation.add(ms * int64(time.Millisecond))
 	}
 }
 
@@ -131,6 +151,7 @@ func (k *sink) popLocked(c *conn) {
 
 // Published implements node.Sink.
 func (k *sink) Published() {
+	k.wallMs = 0
 	k.srv.behind.published(k.zxid)
 	for i, c := range k.dirty {
 		c.wake()
@@ -150,7 +171,11 @@ func (k *sink) Reset(s *tree.State) {
 func (k *sink) Serving(on bool) {
 	switch {
 	case on && k.looking:
-		k.srv.stats.elections.add(k.srv.now() - k.looks)
+		took := k.srv.now() - k.looks
+		k.srv.stats.elections.add(took)
+		if k.srv.member.Status().Mode == node.Leader {
+			k.srv.stats.headless.add(took)
+		}
 	case !on && !k.looking:
 		k.looks = k.srv.now()
 		k.srv.stats.lookings.Add(1)

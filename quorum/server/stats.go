@@ -17,11 +17,14 @@ type stats struct {
 	handshakes, handshakeFailures, authFailures                               atomic.Int64
 	overflows, overwatched, throttled                                         atomic.Int64
 	watchBytes                                                                atomic.Int64
+	plainLocal, plainRemote                                                   atomic.Int64 // since the start
 	expiredSessions, lookings                                                 atomic.Int64
 	createdWatches, deletedWatches, changedWatches, childrenWatches           spread
 
 	reads, updates histogram
 	elections      histogram
+	headless       histogram // those elections that this server won
+	propagation    histogram
 	latency        extremes
 	responses      sizes
 }
@@ -39,7 +42,13 @@ func (st *stats) replied(op jute.OpCode, ns int64, bytes int) {
 	st.responses.add(int64(bytes) - 4)
 }
 
-// reset is the word srst.
+// resetStats is the word srst.
+func (s *Server) resetStats() {
+	s.stats.reset()
+	s.member.ResetCounts()
+}
+
+// reset forgets all that is counted, but for what is counted since the start.
 func (st *stats) reset() {
 	for _, c := range []*atomic.Int64{
 		&st.packetsReceived, &st.packetsSent, &st.bytesReceived, &st.bytesSent, &st.connects, &st.revalidations, &st.rejected, &st.dropped,
@@ -51,7 +60,7 @@ func (st *stats) reset() {
 	for _, x := range []*spread{&st.createdWatches, &st.deletedWatches, &st.changedWatches, &st.childrenWatches} {
 		x.reset()
 	}
-	for _, h := range []*histogram{&st.reads, &st.updates, &st.elections} {
+	for _, h := range []*histogram{&st.reads, &st.updates, &st.elections, &st.headless, &st.propagation} {
 		h.reset()
 	}
 	st.latency.reset()
@@ -280,6 +289,7 @@ type Stats struct {
 	WatchBytes                                                 int64 // watch_bytes
 	StaleSessionsExpired                                       int64 // stale_sessions_expired, of the ensemble
 	Lookings                                                   int64 // looking_count
+	PlainLocal, PlainRemote                                    int64 // non_mtls_local_conn_count, non_mtls_remote_conn_count
 
 	// How many watches each change told: node_created_watch_count, and so on.
 	NodeCreatedWatches, NodeDeletedWatches, NodeChangedWatches, NodeChildrenWatches Sum
@@ -290,6 +300,11 @@ type Stats struct {
 	SyncTimes, SnapshotTimes   *Histogram // fsynctime, snapshottime; nil: nobody measures them
 	// Elections is election_time: how long this server looked for a leader, until it served.
 	Elections Histogram
+	// LeaderUnavailable is leader_unavailable_time: those at whose end this server led.
+	LeaderUnavailable Histogram
+	// Propagation is propagation_latency: from the leader's proposal of a transaction, by its
+	// clock, until it is applied here, by this server's.
+	Propagation Histogram
 }
 
 // Sum is how many values there were, and their sum.
@@ -321,6 +336,8 @@ func (s *Server) Stats() Stats {
 		SyncTimes: times(s.facts.SyncTimes), SnapshotTimes: times(s.facts.SnapshotTimes),
 		LastResponseBytes: st.responses.last.Load(), MinResponseBytes: st.responses.least.Load(), MaxResponseBytes: st.responses.most.Load(),
 		ReadLatency: st.reads.read(), UpdateLatency: st.updates.read(), Elections: st.elections.read(),
+		LeaderUnavailable: st.headless.read(), Propagation: st.propagation.read(),
+		PlainLocal: st.plainLocal.Load(), PlainRemote: st.plainRemote.Load(),
 	}
 	s.mu.RLock()
 	out.Connections = len(s.conns)

@@ -59,7 +59,7 @@ var words = []word{
 		}
 	}},
 	{"ruok", true, func(_ *Server, w io.Writer, _ *conn) { fmt.Fprint(w, "imok") }},
-	{"srst", false, func(s *Server, w io.Writer, _ *conn) { s.stats.reset(); fmt.Fprintln(w, "Server stats reset.") }},
+	{"srst", false, func(s *Server, w io.Writer, _ *conn) { s.resetStats(); fmt.Fprintln(w, "Server stats reset.") }},
 	{"srvr", false, func(s *Server, w io.Writer, _ *conn) { s.printServer(w, false) }},
 	{"stat", false, func(s *Server, w io.Writer, _ *conn) { s.printServer(w, true) }},
 	{"wchc", false, (*Server).wordWatchesByConn},
@@ -182,7 +182,8 @@ func (s *Server) printServer(w io.Writer, clients bool) {
 	fmt.Fprintf(w, "Received: %d\nSent: %d\nConnections: %d\nOutstanding: %d\n", st.PacketsReceived, st.PacketsSent, st.Connections, st.OutstandingRequests)
 	fmt.Fprintf(w, "Zxid: %s\nMode: %s\nNode count: %d\n", hex(st.Zxid), status.Mode, st.Nodes)
 	if status.Mode == node.Leader {
-		fmt.Fprintf(w, "Proposal sizes last/min/max: -1/-1/-1\n")
+		n := &status.Counts
+		fmt.Fprintf(w, "Proposal sizes last/min/max: %d/%d/%d\n", n.LastBytes, n.LeastBytes, n.MostBytes)
 	}
 }
 

@@ -87,12 +87,15 @@ func TestWhatAnEnsembleTells(t *testing.T) {
 	}
 	const config = "server.1=a:2888:3888:participant;0.0.0.0:2181\nserver.2=[::1]:2888:3888:participant;2182\nserver.3=c:2888:3888:observer"
 	p.e.do(tree.Op{Kind: tree.SetConfig, Data: []byte(config)})
-	p.e.status.Store(&Status{Mode: node.Leader, ID: 1, LeaderID: 1, Voters: 2, Observers: 1, Voter: true, Term: 3, SyncedFollowers: 1, SyncedObservers: 1})
-	if got := p.word("srvr"); !strings.Contains(got, "\nMode: leader\n") || !strings.Contains(got, "\nProposal sizes last/min/max: ") {
+	p.e.status.Store(&Status{Mode: node.Leader, ID: 1, LeaderID: 1, Voters: 2, Observers: 1, Voter: true, Term: 3, SyncedFollowers: 1, SyncedObservers: 1,
+		Reign: 5 * time.Second, Counts: node.Counts{Proposed: 7, Committed: 6, Learned: 5, LastBytes: 80, LeastBytes: 40, MostBytes: 90}})
+	if got := p.word("srvr"); !strings.Contains(got, "\nMode: leader\n") || !strings.HasSuffix(got, "\nProposal sizes last/min/max: 80/40/90\n") {
 		t.Errorf("srvr: %q", got)
 	}
 	mntr := p.word("mntr")
-	for _, want := range []string{"zk_server_state\tleader\n", "zk_peer_state\tleading - broadcast\n", "zk_learners\t2\n", "zk_synced_followers\t1\n", "zk_synced_observers\t1\n", "zk_pending_syncs\t0\n", "zk_quorum_size\t2\n"} {
+	for _, want := range []string{"zk_server_state\tleader\n", "zk_peer_state\tleading - broadcast\n", "zk_learners\t2\n", "zk_synced_followers\t1\n", "zk_synced_observers\t1\n", "zk_pending_syncs\t0\n", "zk_quorum_size\t2\n",
+		"zk_leader_uptime\t5000\n", "zk_last_proposal_size\t80\n", "zk_min_proposal_size\t40\n", "zk_max_proposal_size\t90\n",
+		"zk_proposal_count\t7\n", "zk_commit_count\t6\n", "zk_learner_commit_received_count\t5\n", "zk_non_mtls_local_conn_count\t2\n", "zk_non_mtls_remote_conn_count\t0\n"} {
 		if !strings.Contains(mntr, want) {
 			t.Errorf("mntr has no %q", want)
 		}
@@ -107,7 +110,7 @@ func TestWhatAnEnsembleTells(t *testing.T) {
 	}
 	watcher.create("/w", "")
 	mntr = p.word("mntr")
-	for _, want := range []string{"zk_looking_count\t1\n", "zk_cnt_election_time\t1\n", "zk_sum_node_created_watch_count\t1\n", "zk_max_node_created_watch_count\t1\n", "zk_stale_sessions_expired\t0\n", "zk_digest_mismatches_count\t0\n"} {
+	for _, want := range []string{"zk_looking_count\t1\n", "zk_cnt_election_time\t1\n", "zk_cnt_unavailable_time\t1\n", "zk_cnt_leader_unavailable_time\t1\n", "zk_cnt_propagation_latency\t3\n", "zk_sum_node_created_watch_count\t1\n", "zk_max_node_created_watch_count\t1\n", "zk_stale_sessions_expired\t0\n", "zk_digest_mismatches_count\t0\n"} {
 		if !strings.Contains(mntr, want) {
 			t.Errorf("mntr has no %q", want)
 		}
@@ -135,12 +138,24 @@ func TestWhatAnEnsembleTells(t *testing.T) {
 	if m := ask("last_snapshot"); m["zxid"] != "1f" || m["timestamp"] != 5.0 {
 		t.Errorf("last_snapshot: %v", m)
 	}
+	if m := ask("srvr"); m["proposal_stats"].(map[string]any)["min_buffer_size"] != 40.0 || m["server_stats"].(map[string]any)["non_mtlslocal_conn_count"].(float64) < 2 {
+		t.Errorf("srvr: %v", m)
+	}
+	if got := p.word("srst"); got != "Server stats reset.\n" {
+		t.Errorf("srst: %q", got)
+	}
+	if mntr := p.word("mntr"); !strings.Contains(mntr, "zk_proposal_count\t0\n") || !strings.Contains(mntr, "zk_max_proposal_size\t-1\n") || !strings.Contains(mntr, "zk_cnt_propagation_latency\t0\n") {
+		t.Errorf("mntr after srst: %s", mntr)
+	}
 	p.e.status.Store(&Status{Mode: node.Follower, ID: 3, LeaderID: 1, Voters: 2, Observers: 1})
 	if m := ask("leader"); m["is_leader"] != false || m["leader_ip"] != "a" {
 		t.Errorf("leader: %v", m)
 	}
 	if got := p.word("srvr"); !strings.Contains(got, "\nMode: follower\n") || strings.Contains(got, "Proposal") {
 		t.Errorf("srvr: %q", got)
+	}
+	if m := ask("srvr"); m["proposal_stats"] != nil {
+		t.Errorf("srvr of a follower: %v", m)
 	}
 	p.e.each(func(s node.Sink) { s.Serving(false) })
 	if m := ask("stats"); m["error"] != notServing || m["command"] != "stats" {
