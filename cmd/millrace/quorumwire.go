@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -114,10 +115,20 @@ func environment() []clientport.Pair {
 		{Name: "go.version", Value: runtime.Version()},
 		{Name: "os.name", Value: runtime.GOOS},
 		{Name: "os.arch", Value: runtime.GOARCH},
+		{Name: "os.version", Value: kernel()},
 		{Name: "user.name", Value: os.Getenv("USER")},
 		{Name: "user.home", Value: os.Getenv("HOME")},
 		{Name: "user.dir", Value: dir},
 	}
+}
+
+// kernel is the version of the operating system; "" where it does not tell.
+func kernel() string {
+	text, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
 }
 
 // openFiles counts this process's descriptors, and tells how many it may have.

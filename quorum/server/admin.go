@@ -225,9 +225,11 @@ func (i connInfo) json(brief bool) object {
 
 func (s *Server) cmdDump(url.Values) (object, string) {
 	expiry, owned := object{}, object{}
-	ends := s.sessionEnds(s.sorted())
-	for _, end := range sortedKeys(ends) {
-		expiry = append(expiry, field{strconv.FormatInt(end, 10), ends[end]})
+	if mode := s.member.Status().Mode; mode != node.Follower && mode != node.Observer { // which let no session end
+		ends := s.sessionEnds(s.sorted())
+		for _, end := range sortedKeys(ends) {
+			expiry = append(expiry, field{strconv.FormatInt(end, 10), ends[end]})
+		}
 	}
 	owners, nodes := s.ephemerals()
 	for i, id := range owners {
@@ -250,27 +252,6 @@ func (s *Server) cmdLastSnapshot(url.Values) (object, string) {
 	return object{{"zxid", strconv.FormatUint(uint64(zxid), 16)}, {"timestamp", at.Unix()}}, ""
 }
 
-func (s *Server) cmdLeader(url.Values) (object, string) {
-	status := s.member.Status()
-	if status.Mode == node.Standalone {
-		return nil, "server is not initialized"
-	}
-	address := ""
-	for _, m := range members(s.membership()) {
-		if m.id == status.LeaderID {
-			address = hostOf(m.quorum)
-		}
-	}
-	return object{{"is_leader", status.Mode == node.Leader}, {"leader_id", status.LeaderID}, {"leader_ip", address}}, ""
-}
-
-func hostOf(address string) string {
-	if at := strings.LastIndexByte(address, ':'); at >= 0 {
-		return address[:at]
-	}
-	return address
-}
-
 func (s *Server) cmdMonitor(url.Values) (object, string) {
 	var o object
 	for _, m := range s.monitor() {
@@ -280,16 +261,6 @@ func (s *Server) cmdMonitor(url.Values) (object, string) {
 		o = append(o, field{m.Name, m.Value})
 	}
 	return o, ""
-}
-
-func (s *Server) cmdObservers(url.Values) (object, string) {
-	observers := []object{}
-	for _, m := range members(s.membership()) {
-		if m.observer {
-			observers = append(observers, object{{"sid", m.id}, {"quorum_address", m.quorum}})
-		}
-	}
-	return object{{"synced_observers", s.member.Status().SyncedObservers}, {"observers", observers}}, ""
 }
 
 func (s *Server) serverStats() object {
@@ -340,24 +311,6 @@ func (s *Server) cmdSetTraceMask(args url.Values) (object, string) {
 	return object{{"tracemask", mask}}, ""
 }
 
-func (s *Server) cmdVotingView(url.Values) (object, string) {
-	view := object{}
-	if s.member.Status().Mode != node.Standalone {
-		for _, m := range members(s.membership()) {
-			if m.observer {
-				continue
-			}
-			view = append(view, field{strconv.Itoa(m.id), object{
-				{"server_addresses", []string{m.quorum}},
-				{"election_addresses", []string{m.election}},
-				{"client_address", m.client},
-				{"learner_type", "participant"},
-			}})
-		}
-	}
-	return object{{"current_config", view}}, ""
-}
-
 func (s *Server) cmdWatches(url.Values) (object, string) {
 	byConn, out := s.watchedPaths(), object{}
 	for _, id := range sortedKeys(byConn) {
@@ -374,37 +327,4 @@ func (s *Server) cmdWatchesByPath(url.Values) (object, string) {
 		out = append(out, field{p, byPath[p]})
 	}
 	return object{{"path_to_session_ids", out}}, ""
-}
-
-// cmdZabState tells the phase of the member in ZooKeeper's words: Raft knows an election, and
-// that entries are broadcast.
-func (s *Server) cmdZabState(url.Values) (object, string) {
-	status := s.member.Status()
-	if status.Mode == node.Standalone {
-		return object{{"voting", false}, {"zabstate", ""}}, ""
-	}
-	var self memberLine
-	for _, m := range members(s.membership()) {
-		if m.id == status.ID {
-			self = m
-		}
-	}
-	var zxid int64
-	s.member.Read(func(t *tree.State) { zxid = t.Zxid() })
-	phase := "broadcast"
-	if status.Mode == node.Looking {
-		phase = "election"
-	}
-	return object{
-		{"myid", status.ID},
-		{"is_leader", status.Mode == node.Leader},
-		{"quorum_address", self.quorum},
-		{"election_address", self.election},
-		{"client_address", self.client},
-		{"voting", status.Voter},
-		{"last_zxid", hex(zxid)},
-		{"zab_epoch", zxid >> 32},
-		{"zab_counter", zxid & (1<<32 - 1)},
-		{"zabstate", phase},
-	}, ""
 }

@@ -51,6 +51,11 @@
 //   - the JVM (go_ and process_ of the Prometheus port take its place), and bytes by the first
 //     part of paths (*_per_namespace): names that clients choose are no metrics
 //
+// The HTTP commands are those of ZooKeeper 3.8 with its fields, but for those of a JVM
+// (environment, system_properties). dump tells when sessions end in milliseconds since 1970, not
+// since some start; hash the digest of now, not those of every 128th transaction; observers which
+// there are and where: Raft has no queues for them, nor observers of followers.
+//
 // Locks, from the outside in: the state's (node.Read, or Applied's), the watch table's, a
 // connection's. Server.mu, of the registry of connections, is taken under the state's lock and
 // with none of the others held. No lock is held over the network.

@@ -129,7 +129,7 @@ func TestWhatAnEnsembleTells(t *testing.T) {
 	if second["server_addresses"].([]any)[0] != "[::1]:2888" || second["election_addresses"].([]any)[0] != "[::1]:3888" || second["client_address"] != "0.0.0.0:2182" || second["learner_type"] != "participant" {
 		t.Errorf("voting_view: %v", second)
 	}
-	if m := ask("zabstate"); m["voting"] != true || m["zabstate"] != "broadcast" || m["quorum_address"] != "a:2888" || m["myid"] != 1.0 || m["zab_epoch"] != 1.0 {
+	if m := ask("zabstate"); m["voting"] != true || m["zabstate"] != "broadcast" || m["quorum_address"].(map[string]any)["one"] != "a:2888" || m["election_address"].(map[string]any)["all_ports"].([]any)[0] != 3888.0 || m["myid"] != 1.0 || m["zab_epoch"] != 1.0 {
 		t.Errorf("zabstate: %v", m)
 	}
 	if m := ask("observers"); m["synced_observers"] != 1.0 {
@@ -147,12 +147,18 @@ func TestWhatAnEnsembleTells(t *testing.T) {
 	if mntr := p.word("mntr"); !strings.Contains(mntr, "zk_proposal_count\t0\n") || !strings.Contains(mntr, "zk_max_proposal_size\t-1\n") || !strings.Contains(mntr, "zk_cnt_propagation_latency\t0\n") {
 		t.Errorf("mntr after srst: %s", mntr)
 	}
+	if m := ask("dump"); len(m["expiry_time_to_session_ids"].(map[string]any)) != 1 {
+		t.Errorf("dump: %v", m)
+	}
 	p.e.status.Store(&Status{Mode: node.Follower, ID: 3, LeaderID: 1, Voters: 2, Observers: 1})
 	if m := ask("leader"); m["is_leader"] != false || m["leader_ip"] != "a" {
 		t.Errorf("leader: %v", m)
 	}
 	if got := p.word("srvr"); !strings.Contains(got, "\nMode: follower\n") || strings.Contains(got, "Proposal") {
 		t.Errorf("srvr: %q", got)
+	}
+	if m := ask("dump"); len(m["expiry_time_to_session_ids"].(map[string]any)) != 0 {
+		t.Errorf("dump of a follower: %v", m)
 	}
 	if m := ask("srvr"); m["proposal_stats"] != nil {
 		t.Errorf("srvr of a follower: %v", m)
