@@ -51,7 +51,11 @@ func Report(cmd *cobra.Command, err error) int {
 	fmt.Fprintln(cmd.ErrOrStderr(), err)
 	var usage *UsageError
 	if errors.As(err, &usage) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "See '%s --help' for the options and examples.\n", cmd.CommandPath())
+		what := "options and examples"
+		if cmd.Example == "" {
+			what = "options"
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "See '%s --help' for the %s.\n", cmd.CommandPath(), what)
 	}
 	return 1
 }
