@@ -34,12 +34,17 @@ func openSession(ctx context.Context, address string) (*session, error) {
 		deadline = by
 	}
 	_ = c.SetDeadline(deadline)
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Now()) })
+	defer stop()
 	var answer jute.ConnectResponse
 	if _, err = c.Write(connectPacket()); err == nil {
 		err = s.read(&answer)
 	}
 	if err == nil && answer.TimeoutMs == 0 {
 		err = errors.New("the server refused a session")
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	if err != nil {
 		_ = c.Close()

@@ -60,6 +60,11 @@ func run(args []string) int {
 	defer stop()
 	root.SetArgs(rest)
 	cmd, err := root.ExecuteContextC(ctx)
+	return exitCode(ctx, cmd, err)
+}
+
+// exitCode is that of the process; ctx has ended when it was interrupted.
+func exitCode(ctx context.Context, cmd *cobra.Command, err error) int {
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return cli.Interrupted
 	}

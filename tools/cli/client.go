@@ -100,18 +100,36 @@ func Serves(ctx context.Context, c *kgo.Client, key kmsg.Key, version int16) boo
 // dialAgain is the pause between two attempts to reach a cluster.
 const dialAgain = 250 * time.Millisecond
 
+// ping is the client's, and returns when ctx is done: the client goes on to wait for who took
+// the connection and does not answer.
+func ping(ctx context.Context, c *kgo.Client) error {
+	answered := make(chan error, 1)
+	go func() { answered <- c.Ping(ctx) }()
+	select {
+	case err := <-answered:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // WaitForCluster returns when a broker has answered, or an error that names the addresses.
-// A broker that is just starting is waited for, as Kafka's tools do.
+// A broker that is just starting is waited for, as Kafka's tools do. After an error the caller
+// closes c: a connection on which nobody answers may be waited for until then.
 func WaitForCluster(ctx context.Context, c *kgo.Client, bootstrap string, timeout time.Duration) error {
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	var refused *net.OpError // the last
 	for {
-		err := c.Ping(ctx)
+		err := ping(ctx, c)
+		if whole.Err() != nil {
+			return fmt.Errorf("no broker answered at %s: %w", bootstrap, whole.Err())
+		}
 		if err == nil {
 			return nil
 		}
-		var refused *net.OpError
-		if !errors.As(err, &refused) {
+		if !errors.As(err, &refused) && (refused == nil || ctx.Err() == nil) {
 			return fmt.Errorf("no broker answered at %s: %w", bootstrap, err)
 		}
 		select {

@@ -23,9 +23,21 @@ func Dial(cmd *cobra.Command, bootstrap, file, clientID string) (*kgo.Client, er
 	return client, nil
 }
 
+// Stopped is how cmd ends when it failed because of a Ctrl-C: with Interrupted and without a
+// word, as that says nothing about the cluster. nil: it did not.
+func Stopped(cmd *cobra.Command, err error) error {
+	if err == nil || cmd.Context().Err() == nil {
+		return nil
+	}
+	return Exit(Interrupted)
+}
+
 // FailWith prints err in the manner of most of Kafka's tools, the bare text on stderr, and
 // ends with code 1. Usage errors stay what they are.
 func FailWith(cmd *cobra.Command, err error) error {
+	if stopped := Stopped(cmd, err); stopped != nil {
+		return stopped
+	}
 	switch err.(type) {
 	case nil, *UsageError, *ExitError:
 		return err

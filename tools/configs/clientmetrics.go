@@ -59,6 +59,9 @@ func ClientMetrics(name string) *cobra.Command {
 			return err
 		}
 		if err := o.run(cmd); err != nil {
+			if stopped := cli.Stopped(cmd, err); stopped != nil {
+				return stopped
+			}
 			fmt.Fprintf(cmd.OutOrStdout(), "Error while executing client metrics command : %s\n", cli.ErrorText(err))
 			return cli.Exit(1)
 		}

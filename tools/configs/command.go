@@ -189,6 +189,9 @@ func (o *options) run(cmd *cobra.Command, e entity) error {
 	if err == nil || errors.As(err, &usage) {
 		return err
 	}
+	if stopped := cli.Stopped(cmd, err); stopped != nil {
+		return stopped
+	}
 	if _, refused := err.(refusal); refused {
 		cmd.PrintErrln(err)
 		return cli.Exit(1)

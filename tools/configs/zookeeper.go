@@ -40,6 +40,9 @@ func (o *options) runZooKeeper(cmd *cobra.Command, e entity) error {
 	if err == nil {
 		return nil
 	}
+	if stopped := cli.Stopped(cmd, err); stopped != nil {
+		return stopped
+	}
 	if _, refused := err.(refusal); refused {
 		cmd.PrintErrln(err)
 		return cli.Exit(1)

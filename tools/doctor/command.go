@@ -90,6 +90,9 @@ func (o *options) run(cmd *cobra.Command) error {
 	progress := cli.NewProgress(cmd.ErrOrStderr(), "looking, steps done")
 	o.gather(ctx, f, progress)
 	progress.Close()
+	if stopped := cli.Stopped(cmd, cmd.Context().Err()); stopped != nil {
+		return stopped // what was not looked at is no finding
+	}
 	r := judge(f)
 	if o.json {
 		if err := r.printJSON(cmd.OutOrStdout()); err != nil {

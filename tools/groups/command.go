@@ -247,6 +247,9 @@ func (o *options) run(cmd *cobra.Command) error {
 	if err == nil || errors.As(err, &usage) || errors.As(err, &exit) {
 		return err
 	}
+	if stopped := cli.Stopped(cmd, err); stopped != nil {
+		return stopped
+	}
 	printError(cmd.OutOrStdout(), "Executing consumer group command failed due to "+cli.ErrorLine(err))
 	return cli.Exit(1)
 }

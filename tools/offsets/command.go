@@ -61,6 +61,9 @@ func Command(name string) *cobra.Command {
 			if _, usage := err.(*cli.UsageError); usage {
 				return err
 			}
+			if stopped := cli.Stopped(cmd, err); stopped != nil {
+				return stopped
+			}
 			return fmt.Errorf("Error occurred: %s", cli.ErrorText(err))
 		}
 		return nil

@@ -156,6 +156,9 @@ func (t terse) Error() string { return t.text }
 
 func (o *options) run(cmd *cobra.Command) error {
 	err := o.act(cmd)
+	if stopped := cli.Stopped(cmd, err); stopped != nil {
+		return stopped
+	}
 	var usage *cli.UsageError
 	var bare terse
 	switch {

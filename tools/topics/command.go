@@ -192,6 +192,9 @@ func (o *options) run(cmd *cobra.Command) error {
 	if err == nil {
 		err = r.act(cmd.Context())
 	}
+	if stopped := cli.Stopped(cmd, err); stopped != nil {
+		return stopped
+	}
 	if err != nil {
 		// Kafka's tool prints this line on stdout, and logs the exception to stderr.
 		fmt.Fprintf(cmd.OutOrStdout(), "Error while executing topic command : %s\n", cli.ErrorText(err))

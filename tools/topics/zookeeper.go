@@ -67,6 +67,9 @@ func (o *options) runZooKeeper(cmd *cobra.Command) error {
 		r := &zkRunner{runner: &runner{o: o, out: cmd.OutOrStdout()}, zk: zk}
 		err = r.act(cmd.Context())
 	}
+	if stopped := cli.Stopped(cmd, err); stopped != nil {
+		return stopped
+	}
 	if err != nil {
 		fmt.Fprintf(cmd.OutOrStdout(), "Error while executing topic command : %s\n", cli.ErrorText(err))
 		cli.LogError(cmd, zkClass, err)
