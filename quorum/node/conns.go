@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,6 +42,18 @@ func (c *peerConn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// WritePieces implements raftnet.Conn.
+func (c *peerConn) WritePieces(v netx.Pieces) error {
+	if !c.x.CanSendfile() { // each piece would be a call, and a record of TLS
+		_, err := c.Conn.Write(slices.Concat(v...))
+		return err
+	}
+	if len(v) == 1 {
+		return c.x.WriteShort(v[0])
+	}
+	return c.x.WritePieces(v)
 }
 
 // connSet is the connections of one port, so that all can be broken at once.
@@ -92,7 +105,7 @@ func (o *Options) dialTimeout() time.Duration {
 
 // dialPeer connects to the server with a Raft id, or to whoever has the number in it when any is
 // set, and says who is calling.
-func (n *Node) dialPeer(ctx context.Context, port byte, to string, any bool) (net.Conn, error) {
+func (n *Node) dialPeer(ctx context.Context, port byte, to string, any bool) (*peerConn, error) {
 	server, ok := n.addressOf(myIDOf(raftID(to)))
 	if !ok {
 		return nil, errors.New("no address is known for server " + to)

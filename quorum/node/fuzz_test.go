@@ -14,7 +14,7 @@ import (
 func FuzzPreface(f *testing.F) {
 	p := preface{port: portRaft, cluster: 7, from: "3.0a1b2c3d", to: "1"}
 	f.Add(p.appendTo(nil))
-	f.Add([]byte("MILLQ\x01P\x00\x00\x00\x00\x00\x00\x00\x00\xff"))
+	f.Add([]byte("MILLQ\x02P\x00\x00\x00\x00\x00\x00\x00\x00\xff"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := bytes.NewReader(b)
 		p, err := readPreface(r)

@@ -18,7 +18,8 @@ import (
 //
 // What a herald brings is an ordinary AppendEntries without entries, as Raft sends it when
 // CommitTimeout is over: in this term entry (index, term) is committed, and you have it. It is
-// true whenever it arrives, so it needs no order with what Raft sends.
+// true whenever it arrives, so it needs no order with what Raft sends. Nobody answers it: one that
+// is lost, or comes to a server that cannot use it, is made good by Raft after CommitTimeout.
 type heralds struct {
 	n     *Node
 	trans *netTransport
@@ -44,7 +45,7 @@ type herald struct {
 	owed  uint64 // the newest entry with writes of the follower
 	last  uint64 // what the follower's log holds for sure
 	known uint64 // what it knows to be committed
-	deaf  bool   // it did not answer; Raft's own messages will tell when it does
+	deaf  bool   // it could not be told; Raft's own messages will tell when it can
 }
 
 func newHeralds(n *Node, t *netTransport) *heralds {
@@ -173,11 +174,10 @@ func (p *herald) bring(at appliedAt) {
 		Term: at.term, Leader: h.trans.EncodePeer(h.n.me(), self),
 		PrevLogEntry: at.index, PrevLogTerm: at.term, LeaderCommitIndex: at.index,
 	}
-	var resp raft.AppendEntriesResponse
-	err := h.trans.NetworkTransport.AppendEntries(p.to, raft.ServerAddress(p.to), &req, &resp)
+	err := h.trans.News(raft.ServerAddress(p.to), &req)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err != nil || !resp.Success {
+	if err != nil {
 		p.deaf = true
 		return
 	}

@@ -3,10 +3,11 @@ package node
 import (
 	"context"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/millrace/millrace/quorum/raftnet"
 )
 
 // transport is Raft's network. A server's address in Raft's configuration is its id: where it
@@ -22,11 +23,12 @@ type transport interface {
 // raftID is a name as Raft's type.
 func raftID(name string) raft.ServerID { return raft.ServerID(name) }
 
-// netTransport is Raft's own transport over the quorum ports. It watches what the followers
-// have, for the heralds.
+// netTransport is Raft's network over the quorum ports. It watches what the followers have, for
+// the heralds.
 type netTransport struct {
-	*raft.NetworkTransport
-	layer *streamLayer
+	*raftnet.Transport
+	n     *Node
+	layer *raftLayer
 	// appended is told what a follower holds for sure: its log up to last, and the news that
 	// everything up to commit is committed.
 	appended func(id raft.ServerID, last, commit uint64)
@@ -35,21 +37,23 @@ type netTransport struct {
 const (
 	// minRaftTimeout is the least time that a message of Raft gets: a large one on a slow link.
 	minRaftTimeout = 5 * time.Second
-	// raftPool is the idle connections that are kept to each server: for entries, heartbeats,
-	// votes and heralds.
+	// raftPool is the idle connections that are kept to each server: for entries, heartbeats and
+	// votes.
 	raftPool = 4
+	// maxRaftSend is about the most that one message carries, if no entry is larger. What others
+	// may send is more, so that servers whose limits differ a little understand each other.
+	maxRaftSend    = 16 << 20
+	maxRaftMessage = 4 * maxRaftSend
 )
 
 func (n *Node) newNetTransport(listener net.Listener) *netTransport {
-	layer := &streamLayer{n: n, listener: listener}
+	layer := &raftLayer{n: n, listener: listener}
 	return &netTransport{
-		layer: layer,
-		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream: layer, MaxPool: raftPool, Timeout: max(minRaftTimeout, n.opt.syncTimeout()),
-			// Without pipelining: with it, a refused entry can make replication to a server hang
-			// for ever while its heartbeats go on (hashicorp/raft issue 612), and it is slower.
-			MaxRPCsInFlight: 1,
-			Logger:          newRaftLog(n.log, n.clock, n.stop),
+		n: n, layer: layer,
+		Transport: raftnet.New(raftnet.Options{
+			Network: layer, Local: raft.ServerAddress(n.me()), Timeout: max(minRaftTimeout, n.opt.syncTimeout()), Idle: raftPool,
+			MaxMessageBytes: max(maxRaftMessage, 2*n.opt.MaxTxnBytes+maxEntryBytes), MaxSendBytes: maxRaftSend,
+			Clock: n.clock, Log: n.log.With("part", "raft"),
 		}),
 		appended: func(raft.ServerID, uint64, uint64) {},
 	}
@@ -57,8 +61,8 @@ func (n *Node) newNetTransport(listener net.Listener) *netTransport {
 
 // AppendEntries implements raft.Transport.
 func (t *netTransport) AppendEntries(id raft.ServerID, to raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	req.LeaderCommitIndex = t.layer.n.guard.doubt.below(req.LeaderCommitIndex)
-	err := t.NetworkTransport.AppendEntries(id, to, req, resp)
+	req.LeaderCommitIndex = t.n.guard.doubt.below(req.LeaderCommitIndex)
+	err := t.Transport.AppendEntries(id, to, req, resp)
 	if err == nil && resp.Success && (len(req.Entries) > 0 || req.PrevLogEntry > 0) {
 		last := req.PrevLogEntry
 		if k := len(req.Entries); k > 0 {
@@ -69,82 +73,65 @@ func (t *netTransport) AppendEntries(id raft.ServerID, to raft.ServerAddress, re
 	return err
 }
 
-func (t *netTransport) sever() { t.layer.sever() }
+func (t *netTransport) sever() {
+	t.Stop()
+	t.layer.conns.closeAll()
+}
 
 // Close implements raft.WithClose.
 func (t *netTransport) Close() error {
-	err := t.NetworkTransport.Close()
-	t.layer.sever()
-	return err
+	t.sever()
+	return t.Transport.Close()
 }
 
-// streamLayer gives Raft's transport its connections.
-type streamLayer struct {
+// raftLayer gives Raft's transport its connections.
+type raftLayer struct {
 	n        *Node
 	listener net.Listener
 	conns    connSet
 }
 
-// Accept implements net.Listener. A caller is asked who it is when it is first read from, which
-// is in a goroutine of its own.
-func (l *streamLayer) Accept() (net.Conn, error) {
+// Accept implements raftnet.Network.
+func (l *raftLayer) Accept() (raftnet.Conn, error) {
 	for {
 		called, err := l.listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		conn := newPeerConn(called)
-		if l.conns.add(conn) {
-			return &layerConn{Conn: conn, layer: l, called: true}, nil
+		if conn := newPeerConn(called); l.conns.add(conn) {
+			return &layerConn{conn, l}, nil
 		}
 	}
 }
 
-// Dial implements raft.StreamLayer; address is the id of a server.
-func (l *streamLayer) Dial(address raft.ServerAddress, _ time.Duration) (net.Conn, error) {
-	conn, err := l.n.dialPeer(context.Background(), portRaft, string(address), false)
+// Greet implements raftnet.Network: the caller has to say who it is.
+func (l *raftLayer) Greet(conn raftnet.Conn) error {
+	_, err := l.n.accept(conn, portRaft)
+	return err
+}
+
+// Dial implements raftnet.Network; to is the id of a server.
+func (l *raftLayer) Dial(to raft.ServerAddress) (raftnet.Conn, error) {
+	dialed, err := l.n.dialPeer(context.Background(), portRaft, string(to), false)
 	if err != nil {
 		return nil, err
 	}
-	if !l.conns.add(conn) {
+	if !l.conns.add(dialed) {
 		return nil, net.ErrClosed
 	}
-	return &layerConn{Conn: conn, layer: l}, nil
+	return &layerConn{dialed, l}, nil
 }
 
-func (l *streamLayer) Close() error   { return l.listener.Close() }
-func (l *streamLayer) Addr() net.Addr { return layerAddr(l.n.me()) }
-
-func (l *streamLayer) sever() {
-	_ = l.listener.Close()
-	l.conns.closeAll()
-}
-
-type layerAddr string
-
-func (layerAddr) Network() string  { return "millrace" }
-func (a layerAddr) String() string { return string(a) }
+// Close implements raftnet.Network.
+func (l *raftLayer) Close() error { return l.listener.Close() }
 
 // layerConn is a connection of the quorum port.
 type layerConn struct {
-	net.Conn
-	layer  *streamLayer
-	called bool // by the other side, which has to say who it is
-	greet  sync.Once
-	err    error
-}
-
-func (c *layerConn) Read(p []byte) (int, error) {
-	if c.called {
-		c.greet.Do(func() { _, c.err = c.layer.n.accept(c.Conn, portRaft) })
-		if c.err != nil {
-			return 0, c.err
-		}
-	}
-	return c.Conn.Read(p)
+	*peerConn
+	layer *raftLayer
 }
 
 func (c *layerConn) Close() error {
-	c.layer.conns.remove(c.Conn)
-	return c.Conn.Close()
+	c.layer.conns.remove(c.peerConn)
+	return c.peerConn.Close()
 }

@@ -12,7 +12,8 @@ import (
 //
 //	preface: "MILLQ" version(1) port(1) cluster(8) len(1) from len(1) to
 //
-// port is 'R' for Raft's own protocol, which follows, or 'P' for ours, in frames:
+// port is 'R' for Raft's messages, which follow (package raftnet), or 'P' for what else there is,
+// in frames:
 //
 //	frame: length(4, of what follows) type(1) body
 //
@@ -21,7 +22,7 @@ import (
 // lost its data, its old name must not be answered for.
 const (
 	prefaceMagic   = "MILLQ"
-	prefaceVersion = 1
+	prefaceVersion = 2
 	portRaft       = 'R'
 	portRPC        = 'P'
 	maxNameBytes   = 64
