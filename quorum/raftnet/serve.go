@@ -132,7 +132,6 @@ func (s *server) ask(rpc raft.RPC) (raft.RPCResponse, error) {
 		}
 	}
 	select { // a Raft that ends answers nothing
-
 	case answer := <-s.answers:
 		return answer, nil
 	case <-s.t.over:
