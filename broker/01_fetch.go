@@ -220,6 +220,7 @@ func (op *fetchOp) reply(code protocol.ErrorCode) *conn.Reply {
 			head.NodeEndpoints = op.r.appendFetchNode(head.NodeEndpoints, l.LeaderID)
 		}
 	}
+	files := op.readFiles()
 	sections, total := op.writer.Build(head, op.data)
 	for i := range op.data {
 		if err := op.data[i].ReadErr; err != nil {
@@ -229,8 +230,25 @@ func (op *fetchOp) reply(code protocol.ErrorCode) *conn.Reply {
 	out := op.r.s.c.NewReply()
 	out.SetFramed(sections, total)
 	out.Then(op.onSent)
+	if files {
+		out.FromFile()
+	}
 	op.r.b.metrics.answered(&op.r)
 	return out
+}
+
+// manyParts is how many partitions keep a goroutine busy for some 10 us.
+const manyParts = 64
+
+// readFiles tells whether records come from files, not from memory that the log just wrote, or
+// whether it took long all the same.
+func (op *fetchOp) readFiles() bool {
+	for i := range op.data {
+		if r := &op.data[i].Records; r.LenBytes >= copyBelowBytes || r.LenBytes > 0 && r.Mem == nil {
+			return true
+		}
+	}
+	return len(op.wants) > manyParts
 }
 
 // charge asks whether the records may be sent now.

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/broker/conn"
+	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/record"
 )
 
@@ -69,12 +71,7 @@ func TestOtherRequestsLeaveTheLane(t *testing.T) {
 	id := n.create("topic", 1)
 	r := n.raw()
 	produce := produceRequest(9, 1, "topic", id, 0, batchOf(t, record.BuilderOptions{}, "x"))
-	records := int64(0)
-	for ; n.inLanes() == 0; records++ {
-		if r.do(produce); records > 100*conn.DefaultSwiftRun {
-			t.Fatal("the connection does not get into a lane")
-		}
-	}
+	records := int64(r.intoLane(n, produce))
 	versions := kmsg.NewPtrApiVersionsRequest()
 	r.write(append(append(r.encode(produce), r.encode(versions)...), r.encode(produce)...))
 	first := r.corr - 2
@@ -92,4 +89,71 @@ func TestOtherRequestsLeaveTheLane(t *testing.T) {
 			t.Errorf("there is no %s", metric)
 		}
 	}
+}
+
+// intoLane repeats a request until its connection is in a lane, and returns how often.
+func (r *raw) intoLane(n *node, req kmsg.Request) (times int) {
+	r.t.Helper()
+	before := n.inLanes()
+	for ; n.inLanes() == before; times++ {
+		if r.do(req); times > 100*conn.DefaultSwiftRun {
+			r.t.Fatal("the connection does not get into a lane")
+		}
+	}
+	return times
+}
+
+// Consumers near the end of a log go to a lane too. One that stops reading, and one that reads
+// what is no longer in memory, leave it, and get what they asked for.
+func TestConsumersInLanes(t *testing.T) {
+	n := startNode(t)
+	const perSegment = 30
+	id := n.create("topic", 1, "segment.bytes=500000")
+	producer := n.raw()
+	var values []string
+	for i := range 2*perSegment + perSegment/2 {
+		values = append(values, fmt.Sprintf("%d%s", i, strings.Repeat("x", 16<<10)))
+		producer.do(produceRequest(9, 1, "topic", id, 0, batchOf(t, record.BuilderOptions{}, values[i])))
+	}
+	fetch := func(offset int64) *kmsg.FetchRequest {
+		req := fetchRequest(12, "topic", id, 0, offset)
+		req.Topics[0].Partitions[0].PartitionMaxBytes = 17 << 10
+		return req
+	}
+	check := func(resp kmsg.Response, offset int) {
+		t.Helper()
+		got := resp.(*kmsg.FetchResponse).Topics[0].Partitions[0].RecordBatches
+		if !strings.Contains(string(got), values[offset]) {
+			t.Fatalf("%d bytes came for offset %d, without its value", len(got), offset)
+		}
+	}
+	last := len(values) - 1
+	r := n.raw()
+	r.intoLane(n, fetch(int64(last)))
+	first, frames := r.corr+1, []byte(nil)
+	const many = 2000
+	for range many {
+		frames = append(frames, r.encode(fetch(int64(last)))...)
+	}
+	wrote := make(chan struct{})
+	go func() {
+		defer close(wrote)
+		if _, err := r.c.Write(frames); err != nil {
+			t.Error(err)
+		}
+	}()
+	testkit.WaitFor(t, "a consumer that does not read leaves", func() bool { return n.inLanes() == 0 })
+	for i := range int32(many) {
+		check(r.receive(fetch(0), first+i), last)
+	}
+	<-wrote
+	r.c.Close() // it may be in a lane again
+	testkit.WaitFor(t, "the lanes are empty", func() bool { return n.inLanes() == 0 })
+	old := n.raw()
+	old.intoLane(n, fetch(int64(last)))
+	check(old.do(fetch(3)), 3)
+	if n.inLanes() != 0 {
+		t.Error("a consumer that reads from files is in a lane")
+	}
+	check(old.do(fetch(int64(last))), last)
 }

@@ -76,8 +76,11 @@ func (s *session) MaxRequestBytes(key, _ int16) int {
 	return limit
 }
 
-// Swift implements conn.Session: what a Produce waits for it is parked for.
-func (s *session) Swift(key int16) bool { return key == protocol.KeyProduce }
+// Swift implements conn.Session: what a Produce or a Fetch waits for it is parked for, but for files
+// (conn.Reply.FromFile).
+func (s *session) Swift(key int16) bool {
+	return key == protocol.KeyProduce || key == protocol.KeyFetch
+}
 
 // Serve implements conn.Session.
 func (s *session) Serve(frame []byte) {

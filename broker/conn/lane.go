@@ -19,22 +19,28 @@ const (
 	maxSwiftRun = 1 << 14
 	// maxSwiftBytes bounds a request in a lane, with its size prefix.
 	maxSwiftBytes = 16 << 10
+	// A connection whose replies are longer than maxSwiftReplyBytes leaves. What waits for a peer
+	// that does not read is copied, so a round in a lane is at most maxRoundNowBytes.
+	maxSwiftReplyBytes = 64 << 10
+	maxRoundNowBytes   = 256 << 10
 )
 
 // visit is what a connection knows of its stays in a lane. It belongs to the reader.
 type visit struct {
-	run    int // swift requests in a row, before a stay
-	wanted int // how many it takes
-	served int // in this stay
+	run    int  // swift requests in a row, before a stay
+	wanted int  // how many it takes
+	served int  // in this stay
+	slow   bool // the request that is served read a file, or has a long reply
 	err    error
 }
 
 // count notes a request that the reader's own goroutine served.
 func (v *visit) count(swift bool) {
 	v.run++
-	if !swift {
+	if !swift || v.slow {
 		v.run = 0
 	}
+	v.slow = false
 }
 
 // over ends a stay.
@@ -161,6 +167,9 @@ func (c *Conn) serveSwift() (stay bool) {
 			return false
 		}
 		c.visit.served++
+		if c.visit.slow {
+			return false // the next may well do the same, and wait for a disk or the peer
+		}
 	}
 }
 
@@ -202,16 +211,18 @@ func (in *input) hasRoom() bool {
 }
 
 // writeNow is writeRounds in a lane, for whoever writes there: it sends what the socket takes at
-// once. The rest, and what is more than bytes, is left to the reader's goroutine, with the right
-// to write.
+// once. The rest, and what is to be read from files, is left to the reader's goroutine, with the
+// right to write.
 func (c *Conn) writeNow() {
 	for {
-		if !c.onlyBytes() {
+		size, ok := c.inMemory()
+		if !ok {
 			c.hand(nil)
 			return
 		}
-		n, size, err := c.sendNow()
-		if err == nil && n < size {
+		rest, err := c.sendNow(size)
+		if err == nil && len(rest) > 0 {
+			c.hand(rest)
 			return
 		}
 		if !c.endRound(err) {
@@ -220,8 +231,47 @@ func (c *Conn) writeNow() {
 	}
 }
 
-// sendNow writes c.batch, which is bytes only, and hands over what is left.
-func (c *Conn) sendNow() (n, size int, err error) {
+// inMemory is the size of the round in c.batch, if it is not too long and nothing of it has to be
+// read from a file.
+func (c *Conn) inMemory() (size int, ok bool) {
+	for _, r := range c.batch {
+		if len(r.cuts) > 0 || !inMemory(r.framed) {
+			return 0, false
+		}
+		size += r.SizeBytes()
+	}
+	return size, size <= maxRoundNowBytes
+}
+
+// sendNow writes c.batch as far as the socket takes it.
+func (c *Conn) sendNow(size int) (rest []byte, err error) {
+	if c.onlyBytes() {
+		rest, err = c.bytesNow(size)
+	} else {
+		rest, err = c.piecesNow()
+	}
+	c.opts.Stats.Writes.Add(1)
+	c.opts.Stats.BytesOut.Add(int64(size))
+	for i, r := range c.batch {
+		r.finish(err == nil)
+		c.batch[i] = nil
+	}
+	return rest, err
+}
+
+// onlyBytes tells whether the round in c.batch is of buffers that one write takes together.
+func (c *Conn) onlyBytes() bool {
+	bytes := 0
+	for _, r := range c.batch {
+		if r.framed != nil || len(r.cuts) > 0 {
+			return false
+		}
+		bytes += len(r.Buf)
+	}
+	return bytes <= outBytes
+}
+
+func (c *Conn) bytesNow(size int) (rest []byte, err error) {
 	o := outbound{c: c}
 	defer o.release()
 	p := c.batch[0].Buf
@@ -231,21 +281,28 @@ func (c *Conn) sendNow() (n, size int, err error) {
 		}
 		p = o.buf
 	}
-	n, err = c.nc.WriteNow(p)
-	c.opts.Stats.Writes.Add(1)
-	c.opts.Stats.BytesOut.Add(int64(len(p)))
-	var rest []byte
-	if err == nil && n < len(p) {
+	n, err := c.nc.WriteNow(p)
+	if n < size {
 		rest = bytes.Clone(p[n:])
 	}
-	for i, r := range c.batch {
-		r.finish(err == nil)
-		c.batch[i] = nil
+	return rest, err
+}
+
+func (c *Conn) piecesNow() (rest []byte, err error) {
+	c.pieces = c.pieces[:0]
+	for _, r := range c.batch {
+		if r.framed == nil {
+			c.pieces = append(c.pieces, r.Buf)
+		} else {
+			c.pieces = appendPieces(c.pieces, r.framed)
+		}
 	}
-	if rest != nil {
-		c.hand(rest)
+	left, err := c.nc.WritePiecesNow(c.pieces)
+	for _, p := range left {
+		rest = append(rest, p...)
 	}
-	return n, len(p), err
+	c.dropPieces()
+	return rest, err
 }
 
 // hand leaves the right to write, and the rest of a round or all of it, to the reader's goroutine.
@@ -255,16 +312,4 @@ func (c *Conn) hand(rest []byte) {
 	c.changed.Broadcast()
 	c.mu.Unlock()
 	c.nc.EndStay()
-}
-
-// onlyBytes tells whether the round in c.batch is a few bytes, with nothing to send from files.
-func (c *Conn) onlyBytes() bool {
-	bytes := 0
-	for _, r := range c.batch {
-		if r.framed != nil || len(r.cuts) > 0 || r.then != nil {
-			return false
-		}
-		bytes += len(r.Buf)
-	}
-	return bytes <= outBytes
 }

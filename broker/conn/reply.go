@@ -20,6 +20,8 @@ type Reply struct {
 	// framed is a reply that was laid out elsewhere, size prefix included; Buf is unused.
 	framed      []protocol.Section
 	framedBytes int
+	// fromFile says that a file was or will be read for it.
+	fromFile bool
 	// then, if set, is called by the writer after the reply was sent or dropped.
 	then func(sent bool)
 	home *sync.Pool
@@ -73,6 +75,10 @@ func (r *Reply) AddRange(rng vfs.Range) {
 func (r *Reply) SetFramed(sections []protocol.Section, totalBytes int) {
 	r.framed, r.framedBytes = sections, totalBytes
 }
+
+// FromFile notes that a file was read for the reply, or will be: others should not wait with
+// this connection for the next such.
+func (r *Reply) FromFile() { r.fromFile = true }
 
 // Then registers a function for the moment at which the reply is sent or dropped.
 func (r *Reply) Then(f func(sent bool)) { r.then = f }

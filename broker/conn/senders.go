@@ -28,7 +28,7 @@ func (c *Conn) flushAtOnce() {
 		return
 	}
 	for {
-		if len(c.batch) > 1 || !c.onlyBytes() {
+		if len(c.batch) > 1 || !c.onlyBytes() || len(c.batch[0].Buf) > coalesceBytes {
 			go c.writeRounds()
 			return
 		}

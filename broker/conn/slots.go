@@ -77,6 +77,7 @@ func (s Slot) openLocked() bool {
 // any more; after true, nobody has a hold of what was parked in it, and it gets no Cancel.
 // The same holds for FinishAsync.
 func (s Slot) Reply(r *Reply) (completed bool) {
+	s.c.visit.slow = s.c.visit.slow || r.fromFile || r.SizeBytes() > maxSwiftReplyBytes
 	completed, _ = s.complete(r, false)
 	return completed
 }

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"github.com/millrace/millrace/internal/netx"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/protocol"
 )
@@ -160,23 +161,35 @@ func (o *outbound) vector(sections []protocol.Section) error {
 		return err
 	}
 	c, total := o.c, 0
-	c.pieces = c.pieces[:0]
-	for i := range sections {
-		p := sections[i].Bytes
-		if sections[i].Range.LenBytes > 0 {
-			p = sections[i].Range.Mem
-		}
-		c.pieces = append(c.pieces, p)
+	c.pieces = appendPieces(c.pieces[:0], sections)
+	for _, p := range c.pieces {
 		total += len(p)
 	}
 	c.opts.Stats.BytesOut.Add(int64(total))
 	c.opts.Stats.Writes.Add(1)
 	err := c.nc.WritePieces(c.pieces)
+	c.dropPieces()
+	return err
+}
+
+// appendPieces appends sections that are in memory.
+func appendPieces(v netx.Pieces, sections []protocol.Section) netx.Pieces {
+	for i := range sections {
+		p := sections[i].Bytes
+		if sections[i].Range.LenBytes > 0 {
+			p = sections[i].Range.Mem
+		}
+		v = append(v, p)
+	}
+	return v
+}
+
+// dropPieces forgets what c.pieces points at.
+func (c *Conn) dropPieces() {
 	clear(c.pieces)
 	if cap(c.pieces) > keepPieces {
 		c.pieces = nil
 	}
-	return err
 }
 
 // lastRange is the index of the last section that is sent from a file, -1 without one.

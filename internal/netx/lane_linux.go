@@ -381,6 +381,17 @@ func (c *Conn) WriteNow(p []byte) (n int, err error) {
 	}
 }
 
+// WritePiecesNow writes of v what the socket takes at once and returns the rest. It changes what is
+// in v. Only a Guest calls it.
+func (c *Conn) WritePiecesNow(v Pieces) (rest Pieces, err error) {
+	w := &c.write
+	w.vec, w.err = v, nil
+	w.vector(uintptr(c.fd))
+	rest = w.vec
+	w.vec, w.iov = nil, iovecs{}
+	return rest, c.writeError(nil)
+}
+
 func duplicate(raw syscall.RawConn) (fd int, err error) {
 	controlErr := raw.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
 	return fd, errors.Join(controlErr, err)
