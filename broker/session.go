@@ -77,9 +77,9 @@ func (s *session) MaxRequestBytes(key, _ int16) int {
 }
 
 // Swift implements conn.Session: what a Produce or a Fetch waits for it is parked for, but for files
-// (conn.Reply.FromFile).
+// (conn.Reply.FromFile), and a Heartbeat waits for a lock that is held over an append at most.
 func (s *session) Swift(key int16) bool {
-	return key == protocol.KeyProduce || key == protocol.KeyFetch
+	return key == protocol.KeyProduce || key == protocol.KeyFetch || key == protocol.KeyHeartbeat
 }
 
 // Serve implements conn.Session.
