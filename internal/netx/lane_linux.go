@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -27,6 +28,7 @@ type lane struct {
 	epoll int
 	gate  *os.File
 	wait  syscall.RawConn // of the gate
+	alone bool            // there is one processor: it must not keep that from others
 
 	// turn is odd while a guest has its turn. The goroutine that serves makes it odd and even
 	// again; the watch may make it even in its place, and then has taken the lane from it.
@@ -57,7 +59,7 @@ type lane struct {
 // perRound is how many ready connections one epoll_wait tells of.
 const perRound = 64
 
-func newLane(c clock.Clock) *lane { return &lane{clock: c} }
+func newLane(c clock.Clock) *lane { return &lane{clock: c, alone: runtime.GOMAXPROCS(0) == 1} }
 
 // open makes the lane ready for its first guest.
 func (l *lane) open() error {
@@ -243,6 +245,9 @@ func (l *lane) giveTurn(s *stay, sends bool) (mine, stays bool) {
 func (l *lane) await() bool {
 	l.got, l.opened, l.failed = 0, false, nil
 	if l.look(); l.got > 0 {
+		if l.alone {
+			runtime.Gosched() // else others take from it what waits for its processor
+		}
 		return true
 	}
 	l.asleep.Store(true)
