@@ -233,6 +233,7 @@ func TestAGuestThatWaitsIsLeftAlone(t *testing.T) {
 	if _, err := io.ReadFull(slowClient, make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
+	testkit.WaitFor(t, "the lane sleeps", func() bool { return l.lanes[0].asleep.Load() })
 	clk.Advance(10 * watchEvery) // nothing is slow any more
 	roundTrip(t, client, "e")
 	if h := l.Handovers(); h != 1 {
