@@ -17,8 +17,8 @@ import (
 // conn is one client's connection.
 type conn struct {
 	srv    *Server
-	nc     net.Conn // what is written to
-	lower  net.Conn // what is closed: the socket below TLS
+	nc     net.Conn  // as it came: until there is a session
+	lower  io.Closer // what is closed: the socket below TLS
 	x      *netx.Conn
 	remote netip.AddrPort
 	secure bool
@@ -30,7 +30,7 @@ type conn struct {
 	timeoutMs atomic.Int32
 	watcher   *watch.Watcher
 
-	// Of the reader's goroutine.
+	// Of who reads: the connection's goroutine, or its lane.
 	in       input
 	body     jute.Reader
 	read     request             // the read that step executes
@@ -38,6 +38,7 @@ type conn struct {
 	auth     []jute.ID           // replaced, never changed
 	connGen  uint32
 	seq      uint32
+	visit    visit
 	touched  int64
 	touchNs  int64 // how often the ensemble is told that the session lives
 	readOnly bool  // the client sent the byte, so it wants one
@@ -56,6 +57,9 @@ type conn struct {
 	inflight int
 	replyAt  int // where in out the reply begins that is being made
 	writing  bool
+	inLane   bool   // nobody who sends waits; unchanged while somebody does
+	rest     *chunk // from restAt on; the right to send was left to the reader's goroutine with it
+	restAt   int
 	dirty    bool // is in the sink's list
 	open     bool // its session is confirmed
 	closing  bool // ends when all is sent
@@ -80,12 +84,12 @@ func (k *counters) reset() {
 }
 
 func (s *Server) newConn(nc net.Conn, secure bool) *conn {
-	c := &conn{srv: s, nc: nc, lower: nc, secure: secure, since: s.clock.Now().UnixMilli(), number: s.accepted.Add(1)}
+	x := netx.Wrap(nc)
+	c := &conn{srv: s, nc: nc, lower: x, x: x, secure: secure, since: s.clock.Now().UnixMilli(), number: s.accepted.Add(1)}
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		c.lower = t.NetConn()
 	}
 	c.remote = addrPort(nc.RemoteAddr())
-	c.x = netx.Wrap(nc)
 	c.in = input{pool: &s.chunks, max: s.cfg.MaxBufferBytes, canSleep: c.x.CanSendfile()}
 	c.changed.L = &c.mu
 	c.counters.reset()
@@ -94,6 +98,7 @@ func (s *Server) newConn(nc net.Conn, secure bool) *conn {
 	c.timeoutMs.Store(int32(s.cfg.SessionlessTimeout.Milliseconds()))
 	c.heard.Store(s.now())
 	c.reading.Store(true)
+	c.visit.wanted = s.swiftRun
 	c.step = func(st *tree.State) { c.execute(st, &c.read) }
 	return c
 }
@@ -107,7 +112,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// serve is the reader's goroutine.
+// serve is the reader's goroutine, which lends its role to a lane at times.
 func (c *conn) serve() {
 	defer c.finish()
 	if !c.identify() {
@@ -130,6 +135,13 @@ func (c *conn) serve() {
 			}
 		}
 		c.flush()
+		stayed, goOn := c.stay()
+		if !goOn {
+			return
+		}
+		if stayed {
+			continue
+		}
 		n, err := c.x.ReadInto(&c.in)
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
@@ -166,11 +178,18 @@ func (c *conn) nextFrame() ([]byte, error) {
 
 // handle executes or starts what a packet asks for. False: nothing more is read.
 func (c *conn) handle(frame []byte) bool {
-	now := c.srv.now()
-	c.heard.Store(now)
 	if c.session.Load() == 0 {
+		c.heard.Store(c.srv.now())
 		return c.connect(frame)
 	}
+	c.visit.count(isSwiftFrame(frame))
+	return c.serveOne(frame) && c.throttle()
+}
+
+// serveOne executes or starts a request of a session. False: nothing more is read.
+func (c *conn) serveOne(frame []byte) bool {
+	now := c.srv.now()
+	c.heard.Store(now)
 	if now-c.touched >= c.touchNs {
 		c.touched = now
 		c.srv.handle.Touch(c.session.Load())
@@ -181,10 +200,7 @@ func (c *conn) handle(frame []byte) bool {
 		c.kill("a packet without a request header")
 		return false
 	}
-	if !c.dispatch(h, now) {
-		return false
-	}
-	return c.throttle()
+	return c.dispatch(h, now)
 }
 
 // linger waits, after the last request, until what is outstanding has been answered and sent,

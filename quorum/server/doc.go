@@ -20,6 +20,14 @@
 // that lives as long as there is something to send. An idle connection has one goroutine and
 // no buffers.
 //
+// A connection without TLS whose requests are small and never make its reader wait is read by a
+// lane (netx.Lanes), together with others, while its goroutine sleeps; lane.go has the rules. What
+// might wait is done by that goroutine: large requests, those that ask who the client is or change
+// the ensemble, the end of a session, and everything while too much waits for an answer or to be
+// sent. In a lane nobody who sends waits, neither the lane nor the senders of what the applying
+// goroutine queued: what the socket does not take at once is left to the connection's goroutine,
+// with the right to send.
+//
 // The word mntr, and /commands/monitor, have those of ZooKeeper's metrics that mean something here
 // and were measured: all that its mntr had before 3.6, connections, sessions, watches, latencies of
 // reads and writes, fsynctime, snapshottime, elections (election_time lasts until this server

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"time"
 
 	"github.com/millrace/millrace/internal/clock"
+	"github.com/millrace/millrace/internal/netx"
 	"github.com/millrace/millrace/quorum/jute"
 )
 
@@ -23,6 +25,11 @@ type Options struct {
 	Facts           Facts
 	Clock           clock.Clock  // nil: the machine's
 	Log             *slog.Logger // nil: silent
+
+	// Tests have lanes of their own (nil: as many as the machine wants), and bring connections to
+	// them after other than swiftRun requests (0).
+	lanes    *netx.Lanes
+	swiftRun int
 }
 
 // Config is the settings of the client port, under the names of zoo.cfg. Zero values mean what
@@ -102,6 +109,11 @@ func (o *Options) withDefaults() error {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	setDefault(&o.swiftRun, swiftRun)
+	if o.lanes == nil {
+		// A second one on two processors took back what the first had brought.
+		o.lanes = netx.NewLanes(max(1, runtime.GOMAXPROCS(0)/2), o.Clock)
 	}
 	o.Facts.withDefaults()
 	return o.Config.withDefaults()

@@ -114,13 +114,17 @@ func (c *conn) wake() {
 func (c *conn) flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.writing && !c.closed && c.queueBytesLocked() > holdBytes {
+	for c.writing && !c.closed && !c.inLane && c.queueBytesLocked() > holdBytes {
 		c.changed.Wait()
 	}
 	if c.writing || c.closed || c.queueBytesLocked() == 0 && !c.closing {
 		return
 	}
 	c.writing = true
+	if c.inLane { // as long as somebody sends this does not change
+		c.drainNowLocked()
+		return
+	}
 	c.drainLocked()
 }
 
@@ -145,24 +149,53 @@ func (c *conn) drainLocked() {
 	c.drainedLocked()
 }
 
-// drainAtOnce is drainLocked for a goroutine that must not wait: what the socket does not take at
-// once is left to another one.
+// drainAtOnce is drainLocked for the senders, who must not wait: what the socket does not take at
+// once is left to another goroutine.
 func (c *conn) drainAtOnce() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if out, n := c.drainNowLocked(); out != nil {
+		go c.drainRest(out, n)
+		return
+	}
+	c.srv.running.Done()
+}
+
+// drainNowLocked sends until nothing is queued, or the socket takes no more. It returns what is
+// left then, and how much of that is sent; in a lane it leaves that to the reader's goroutine
+// itself.
+func (c *conn) drainNowLocked() (left *chunk, n int) {
 	for out := c.nextLocked(); out != nil; out = c.nextLocked() {
-		c.mu.Unlock()
-		n, err := c.x.TryWrite(out.b)
+		n, err := c.sendNow(out.b)
 		if err == nil && n < len(out.b) {
-			go c.drainRest(out, n)
-			return
+			if !c.inLane {
+				return out, n
+			}
+			c.rest, c.restAt = out, n
+			c.changed.Broadcast()
+			c.x.EndStay()
+			return nil, 0
 		}
 		c.srv.chunks.put(out)
-		c.mu.Lock()
 		c.sentLocked(err)
 	}
 	c.drainedLocked()
+	return nil, 0
+}
+
+// sendNow writes what the socket takes at once. It is called with the lock, which it gives up
+// meanwhile.
+func (c *conn) sendNow(b []byte) (n int, err error) {
+	inLane := c.inLane
 	c.mu.Unlock()
-	c.srv.running.Done()
+	defer c.mu.Lock()
+	if !inLane {
+		return c.x.TryWrite(b)
+	}
+	if len(b) > holdBytes {
+		return 0, nil // so much takes its time
+	}
+	return c.x.WriteNow(b)
 }
 
 // drainRest goes on where drainAtOnce had to wait: behind the first n bytes of out.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/millrace/millrace/internal/clock"
 	"github.com/millrace/millrace/internal/crew"
+	"github.com/millrace/millrace/internal/netx"
 	"github.com/millrace/millrace/quorum/server/watch"
 )
 
@@ -41,7 +42,10 @@ type Server struct {
 	behind  *behind
 	chunks  chunks
 	senders *crew.Crew[*conn] // of what the state machine queued
-	stats   stats
+	lanes   *netx.Lanes
+	// swiftRun is how many requests bring a connection to a lane.
+	swiftRun int
+	stats    stats
 
 	serving          atomic.Bool
 	spell            atomic.Pointer[spell]
@@ -88,7 +92,8 @@ func Start(o Options) (*Server, error) {
 		listen: o.Listeners, secure: o.SecureListeners, words: allowedWords(o.Config.Words),
 		watches: watch.New(watch.Limits{PerWatcherBytes: o.Config.WatchBytes, TotalBytes: o.Config.TotalWatchBytes}),
 		senders: crew.New(runtime.GOMAXPROCS(0), (*conn).drainAtOnce),
-		behind:  newBehind(), conns: map[*conn]struct{}{}, sessions: map[int64]*conn{}, perAddr: map[netip.Addr]int{},
+		lanes:   o.lanes, swiftRun: o.swiftRun,
+		behind: newBehind(), conns: map[*conn]struct{}{}, sessions: map[int64]*conn{}, perAddr: map[netip.Addr]int{},
 	}
 	s.traceMask.Store(defaultTraceMask)
 	s.stats.reset()
@@ -132,6 +137,7 @@ func (s *Server) Close() error {
 		c.kill("")
 	}
 	s.running.Wait()
+	s.lanes.Close()
 	s.handle.Close()
 	return errors.Join(errs...)
 }
