@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/millrace/millrace/broker/conn"
+	"github.com/millrace/millrace/internal/netx"
 	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/record"
 )
@@ -96,7 +96,7 @@ func (r *raw) intoLane(n *node, req kmsg.Request) (times int) {
 	r.t.Helper()
 	before := n.inLanes()
 	for ; n.inLanes() == before; times++ {
-		if r.do(req); times > 100*conn.DefaultSwiftRun {
+		if r.do(req); times > 100*netx.SwiftRun {
 			r.t.Fatal("the connection does not get into a lane")
 		}
 	}

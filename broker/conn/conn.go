@@ -65,7 +65,7 @@ type Options struct {
 	// Senders send what becomes ready on goroutines that must not wait; all connections share them.
 	Senders *Senders
 	// Lanes, which may be nil, serve connections after SwiftRun small requests in a row that did
-	// not wait; not positive: DefaultSwiftRun.
+	// not wait; not positive: netx.SwiftRun.
 	Lanes    *netx.Lanes
 	SwiftRun int
 	// MaxInFlight bounds the open slots of a connection; MaxQueuedBytes bounds the replies
@@ -92,8 +92,6 @@ type Stats struct {
 const (
 	DefaultMaxInFlight    = 256
 	DefaultMaxQueuedBytes = 4 << 20
-	// DefaultSwiftRun: going to a lane and coming back costs as much as some dozens of requests.
-	DefaultSwiftRun = 32
 )
 
 // Conn is one connection.
@@ -144,7 +142,6 @@ func New(nc net.Conn, opts *Options) *Conn {
 	c := &Conn{opts: opts, nc: netx.Wrap(nc), done: make(chan struct{}), stopping: make(chan struct{})}
 	c.changed.L = &c.mu
 	c.in.c = c
-	c.visit.wanted = c.swiftRun()
 	c.lastActive.Store(opts.Clock.Now().UnixNano())
 	return c
 }

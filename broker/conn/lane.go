@@ -13,10 +13,6 @@ import (
 // sleeps meanwhile; whatever might wait sends the connection back to it, with the request
 // that has not begun still in the buffer.
 const (
-	// A stay of fewer requests than shortStay doubles the number that it takes for the next, up to
-	// maxSwiftRun.
-	shortStay   = 1 << 10
-	maxSwiftRun = 1 << 14
 	// maxSwiftBytes bounds a request in a lane, with its size prefix.
 	maxSwiftBytes = 16 << 10
 	// A connection whose replies are longer than maxSwiftReplyBytes leaves. What waits for a peer
@@ -27,48 +23,35 @@ const (
 
 // visit is what a connection knows of its stays in a lane. It belongs to the reader.
 type visit struct {
-	run    int  // swift requests in a row, before a stay
-	wanted int  // how many it takes
-	served int  // in this stay
-	slow   bool // the request that is served read a file, or has a long reply
-	err    error
+	netx.Visits
+	slow bool // the request that is served read a file, or has a long reply
+	err  error
 }
 
 // count notes a request that the reader's own goroutine served.
 func (v *visit) count(swift bool) {
-	v.run++
-	if !swift || v.slow {
-		v.run = 0
-	}
+	v.Count(swift && !v.slow)
 	v.slow = false
-}
-
-// over ends a stay.
-func (v *visit) over(wanted int) {
-	if v.served < shortStay {
-		wanted = min(2*v.wanted, maxSwiftRun)
-	}
-	*v = visit{wanted: wanted, err: v.err}
 }
 
 func (c *Conn) swiftRun() int {
 	if n := c.opts.SwiftRun; n > 0 {
 		return n
 	}
-	return DefaultSwiftRun
+	return netx.SwiftRun
 }
 
 // mayStay lends the reader's role to a lane when it is time. After a stay there may be requests
 // in the buffer.
 func (c *Conn) mayStay() (stayed bool, err error) {
 	v := &c.visit
-	if v.run < v.wanted || !c.opts.Lanes.Takes(c.nc) || !c.holdWriting() {
+	if !v.Due(c.swiftRun()) || !c.opts.Lanes.Takes(c.nc) || !c.holdWriting() {
 		return false, nil
 	}
 	c.in.shrink()
 	err = c.opts.Lanes.Stay(c.nc, c)
 	c.takeBack()
-	v.over(c.swiftRun())
+	v.Over(c.swiftRun())
 	if errors.Is(err, netx.ErrNoLane) {
 		return false, nil
 	}
@@ -166,7 +149,7 @@ func (c *Conn) serveSwift() (stay bool) {
 			c.visit.err = err
 			return false
 		}
-		c.visit.served++
+		c.visit.Serve()
 		if c.visit.slow {
 			return false // the next may well do the same, and wait for a disk or the peer
 		}

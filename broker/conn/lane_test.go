@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/internal/netx"
 	"github.com/millrace/millrace/internal/testkit"
 )
 
@@ -98,7 +99,7 @@ func testComesAndGoes(t *testing.T) {
 	if n := r.opts.Lanes.Guests(); n != 0 {
 		t.Fatal("the connection is in a lane again already")
 	}
-	for range shortStay + 128 {
+	for range netx.ShortStay + 128 {
 		exchange(request(1, corr, 10))
 	}
 	exchange(outside(corr))

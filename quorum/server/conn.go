@@ -98,7 +98,6 @@ func (s *Server) newConn(nc net.Conn, secure bool) *conn {
 	c.timeoutMs.Store(int32(s.cfg.SessionlessTimeout.Milliseconds()))
 	c.heard.Store(s.now())
 	c.reading.Store(true)
-	c.visit.wanted = s.swiftRun
 	c.step = func(st *tree.State) { c.execute(st, &c.read) }
 	return c
 }
@@ -182,7 +181,7 @@ func (c *conn) handle(frame []byte) bool {
 		c.heard.Store(c.srv.now())
 		return c.connect(frame)
 	}
-	c.visit.count(isSwiftFrame(frame))
+	c.visit.Count(isSwiftFrame(frame))
 	return c.serveOne(frame) && c.throttle()
 }
 

@@ -12,13 +12,6 @@ import (
 // (netx.Lanes) instead of a goroutine of its own, which sleeps meanwhile. Whatever might wait sends
 // the connection back to it, with the requests that have not begun still in the buffer.
 const (
-	// swiftRun is how many swift requests in a row it takes: going to a lane and coming back costs
-	// as much as some dozens of requests.
-	swiftRun = 32
-	// A stay of fewer requests than shortStay doubles the number that it takes for the next, up to
-	// maxSwiftRun.
-	shortStay   = 1 << 10
-	maxSwiftRun = 1 << 14
 	// maxSwiftBytes bounds a request in a lane, with its length: it fits into a buffer of the pool.
 	maxSwiftBytes = chunkBytes
 	headerBytes   = 8 // of a request: xid and operation
@@ -26,26 +19,8 @@ const (
 
 // visit is what a connection knows of its stays in a lane. It belongs to the reader.
 type visit struct {
-	run    int  // swift requests in a row, before a stay
-	wanted int  // how many it takes
-	served int  // in this stay
-	over   bool // nothing more is read
-}
-
-// count notes a request that the reader's own goroutine served.
-func (v *visit) count(swift bool) {
-	v.run++
-	if !swift {
-		v.run = 0
-	}
-}
-
-// end ends a stay.
-func (v *visit) end(wanted int) {
-	if v.served < shortStay {
-		wanted = min(2*v.wanted, maxSwiftRun)
-	}
-	*v = visit{wanted: wanted}
+	netx.Visits
+	over bool // nothing more is read
 }
 
 // isSwift tells whether an operation is served without waiting, and while its request is small in
@@ -78,21 +53,20 @@ func isSwiftFrame(frame []byte) bool {
 // the buffer. goOn false: the connection is over.
 func (c *conn) stay() (stayed, goOn bool) {
 	v := &c.visit
-	if v.run < v.wanted || !c.srv.lanes.Takes(c.x) || !c.holdWriting() {
+	if !v.Due(c.srv.swiftRun) || !c.srv.lanes.Takes(c.x) || !c.holdWriting() {
 		return false, true
 	}
 	c.in.Sleep()
 	err := c.srv.lanes.Stay(c.x, c)
 	c.takeBack()
-	over := v.over
-	v.end(c.srv.swiftRun)
+	v.Over(c.srv.swiftRun)
 	switch {
 	case errors.Is(err, netx.ErrNoLane):
 		return false, true
 	case err != nil:
 		c.kill("out of a lane: " + err.Error())
 		return true, false
-	case over:
+	case v.over:
 		c.linger()
 		return true, false
 	}
@@ -180,7 +154,7 @@ func (c *conn) serveSwift() (stay bool) {
 			c.visit.over = true
 			return false
 		}
-		c.visit.served++
+		c.visit.Serve()
 	}
 }
 

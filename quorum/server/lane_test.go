@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/internal/netx"
 	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/quorum/jute"
 	"github.com/millrace/millrace/quorum/tree"
@@ -262,7 +263,7 @@ func testComesAndGoes(t *testing.T) {
 	}
 	c.ping()
 	p.wantGuests(1)
-	for range shortStay {
+	for range netx.ShortStay {
 		c.ping()
 	}
 	leave()

@@ -110,7 +110,7 @@ func (o *Options) withDefaults() error {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	setDefault(&o.swiftRun, swiftRun)
+	setDefault(&o.swiftRun, netx.SwiftRun)
 	if o.lanes == nil {
 		// A second one on two processors took back what the first had brought.
 		o.lanes = netx.NewLanes(max(1, runtime.GOMAXPROCS(0)/2), o.Clock)
