@@ -37,7 +37,8 @@ type lane struct {
 
 	// These belong to the goroutine that serves.
 	step    func(fd uintptr) bool
-	opened  bool // the gate
+	waiting bool // the gate was opened in this wait
+	opened  bool // it may be open still
 	failed  error
 	events  []unix.EpollEvent
 	got     int     // of events
@@ -243,7 +244,7 @@ func (l *lane) giveTurn(s *stay, sends bool) (mine, stays bool) {
 
 // await waits for events. It reports false when the lane is closed.
 func (l *lane) await() bool {
-	l.got, l.opened, l.failed = 0, false, nil
+	l.got, l.waiting, l.failed = 0, false, nil
 	if l.look(); l.got > 0 {
 		if l.alone {
 			runtime.Gosched() // else others take from it what waits for its processor
@@ -278,19 +279,30 @@ func epollNow(fd uintptr, events []unix.EpollEvent) (int, syscall.Errno) {
 	return int(n), errno
 }
 
-// poll is a step of the wait for the gate. One that was just opened reports also what was there
-// before.
+// poll is a step of the wait for the gate, which the runtime calls before it sleeps and when it
+// was woken, perhaps for nothing.
 func (l *lane) poll(fd uintptr) bool {
-	if l.opened {
-		var passed [1]unix.EpollEvent
-		_, _ = epollNow(fd, passed[:]) // what closes the gate
+	l.closeGate(fd)
+	if l.waiting {
 		if l.look(); l.got > 0 || l.failed != nil {
 			return true
 		}
 	}
-	l.opened = true
+	l.waiting, l.opened = true, true
 	l.failed = unix.EpollCtl(int(fd), unix.EPOLL_CTL_MOD, l.epoll, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT})
 	return l.failed != nil
+}
+
+// closeGate takes the gate's event, if there is one, which is what closes it. One that stayed
+// would have the next opening say nothing of what is ready already. A wake for nothing finds no
+// event; it may come a moment later, so the gate counts as open.
+func (l *lane) closeGate(fd uintptr) {
+	if !l.opened {
+		return
+	}
+	var passed [1]unix.EpollEvent
+	n, _ := epollNow(fd, passed[:])
+	l.opened = n == 0
 }
 
 // watch sees to it that somebody looks after the lane while it is at work.
