@@ -91,12 +91,13 @@ func (l *lane) openGate() error {
 	if err != nil {
 		return err
 	}
-	l.spare, err = unix.FcntlInt(uintptr(l.epoll), unix.F_DUPFD_CLOEXEC, 0)
-	if err == nil {
-		err = unix.SetNonblock(fd, true) // tells os.NewFile that it can be polled
-	}
+	err = unix.SetNonblock(fd, true) // tells os.NewFile that it can be polled
 	if err == nil {
 		err = unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, l.epoll, &unix.EpollEvent{Events: unix.EPOLLONESHOT})
+	}
+	if err == nil {
+		// Last: what fails before leaves nothing of it behind.
+		l.spare, err = unix.FcntlInt(uintptr(l.epoll), unix.F_DUPFD_CLOEXEC, 0)
 	}
 	if err != nil {
 		_ = unix.Close(fd)
